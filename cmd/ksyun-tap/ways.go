@@ -65,6 +65,7 @@ var ways = []way{
 // socket.
 func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 	t.listeners = map[string]listeners{}
+	queue := relay.QueueSize(limits.Queues(), maxConnections(s))
 	for _, w := range ways {
 		t.listeners[w.name] = t.service.sockets.Listeners(w.name)
 		if t.listeners[w.name] == nil {
@@ -79,10 +80,8 @@ func (t *tap) listen(ctx context.Context, s *config.Settings) error {
 				t.listeners[w.name] = append(t.listeners[w.name], ln)
 			}
 		}
-		if limits.Queues() > 0 {
-			for _, ln := range t.listeners[w.name] {
-				relay.ReceiveLittle(ln)
-			}
+		for _, ln := range t.listeners[w.name] {
+			relay.ReceiveLittle(ln, queue)
 		}
 		if t.service.manager.Watches() {
 			for i, ln := range t.listeners[w.name] {

@@ -21,10 +21,12 @@ func limitSendQueue(nc net.Conn, size int) {
 }
 
 // limitReceived limits what the system receives for a socket before it is read, to twice
-// size with what it needs for itself. It would be 128 KiB at first, and then megabytes. A
-// socket that is connected has promised its room to the other side already.
+// size with what it needs for itself, unless that is usual. It would be megabytes in the
+// end. A socket that is connected has promised its room to the other side already.
 func limitReceived(c syscall.RawConn, size int) {
-	setOption(c, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+	if size < usualQueue {
+		setOption(c, unix.SOL_SOCKET, unix.SO_RCVBUF, size)
+	}
 }
 
 func setOption(c syscall.RawConn, level, option, value int) {

@@ -48,7 +48,7 @@ func TestLimitReceived(t *testing.T) {
 	const chunk = 1 << 10
 	most := 2*leastQueue + mostQueue/4 + chunk // with what the sender queues
 	ln := rawconn.Listen(t)
-	ReceiveLittle(ln)
+	ReceiveLittle(ln, leastQueue)
 	program := rawconn.Open(t, ln.Addr().String())
 	limitSendQueue(program, leastQueue)
 	assert.LessOrEqual(t, fill(t, program, chunk), most)
@@ -70,24 +70,25 @@ func TestLimitReceived(t *testing.T) {
 
 func TestQueueSize(t *testing.T) {
 	for _, tt := range []struct {
-		memory int64
-		pairs  int
-		want   int
+		memory      int64
+		connections int
+		want        int
 	}{
-		{0, 0, 128 << 10},
+		{0, 1, 128 << 10},
 		{0, 5000, 128 << 10},
-		{16 << 20, 0, 128 << 10},
-		{16 << 20, 31, 128 << 10},
-		{16 << 20, 63, 64 << 10},
-		{16 << 20, 127, 32 << 10},
-		{16 << 20, 511, 8 << 10},
+		{16 << 20, 1, 128 << 10},
+		{16 << 20, 32, 128 << 10},
+		{16 << 20, 64, 64 << 10},
+		{16 << 20, 128, 32 << 10},
+		{16 << 20, 512, 8 << 10},
 		{16 << 20, 5000, 8 << 10},
-		{1, 0, 8 << 10},
+		{1, 1, 8 << 10},
 	} {
+		assert.Equal(t, tt.want, QueueSize(tt.memory, tt.connections), "%d of %d", tt.connections, tt.memory)
 		s := New(Config{QueueBytes: tt.memory})
-		for range tt.pairs {
+		for range tt.connections - 1 {
 			s.pairs[new(pair)] = struct{}{}
 		}
-		assert.Equal(t, tt.want, s.queueSize(), "%d pairs", tt.pairs)
+		assert.Equal(t, tt.want, s.queueSize(), "%d of %d", tt.connections, tt.memory)
 	}
 }

@@ -1,0 +1,84 @@
+package main
+
+import (
+	"bufio"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"runtime/debug"
+	"strconv"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
+)
+
+// TestQueuesFollowTheMemoryLimit: with a memory limit, the system receives less ahead, from
+// programs by the limit on their connections, and from the API by how many there are.
+func TestQueuesFollowTheMemoryLimit(t *testing.T) { //nolint:paralleltest // the limit is the process's
+	const (
+		limit, queues       = 256 << 20, 8 * 4 // its divisor: an eighth, for four queues of each pair
+		connections, inFact = 500, 300
+		page                = 4 << 10
+	)
+	before := debug.SetMemoryLimit(limit)
+	defer debug.SetMemoryLimit(before)
+	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	defer api.Close()
+	address := api.Listener.Addr().String()
+	tap := serveTap(t, "--web.listen-address=127.0.0.1:0", "--upstream.connect-to="+apiHost+":80="+address, "--proxy.max-connections="+strconv.Itoa(connections))
+
+	for _, way := range []string{wayProxy, wayWeb} {
+		raw, err := tap.listeners[way][0].(*net.TCPListener).SyscallConn()
+		require.NoError(t, err)
+		require.NoError(t, raw.Control(func(fd uintptr) {
+			assert.InDelta(t, 2*limit/queues/connections, received(t, int(fd)), page, way)
+		}))
+	}
+
+	for range inFact {
+		nc := rawconn.Open(t, tap.address(wayProxy))
+		_, err := nc.Write([]byte("GET / HTTP/1.1\r\nHost: " + apiHost + "\r\n\r\n"))
+		require.NoError(t, err)
+		resp, err := http.ReadResponse(bufio.NewReader(nc), nil)
+		require.NoError(t, err)
+		require.Equal(t, http.StatusOK, resp.StatusCode)
+	}
+	least := 1 << 30
+	for _, fd := range socketsTo(t, address) {
+		least = min(least, received(t, fd))
+	}
+	assert.InDelta(t, 2*limit/queues/inFact, least, page, "from the API")
+}
+
+// received returns how much the system receives for a socket before it is read, with what
+// it needs for itself.
+func received(t *testing.T, fd int) int {
+	t.Helper()
+	n, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
+	require.NoError(t, err)
+	return n
+}
+
+// socketsTo returns the sockets of this process that are connected to an address.
+func socketsTo(t *testing.T, address string) (fds []int) {
+	t.Helper()
+	entries, err := os.ReadDir("/proc/self/fd")
+	require.NoError(t, err)
+	to, err := net.ResolveTCPAddr("tcp", address)
+	require.NoError(t, err)
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		require.NoError(t, err)
+		if peer, err := unix.Getpeername(fd); err == nil {
+			if in, ok := peer.(*unix.SockaddrInet4); ok && in.Port == to.Port {
+				fds = append(fds, fd)
+			}
+		}
+	}
+	return fds
+}
