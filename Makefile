@@ -170,6 +170,10 @@ e2e: e2e-tools ## Run the end-to-end tests with real components (see CONTRIBUTIN
 	$(GO) test -C test -vet=off -count=1 -parallel 4 -timeout 45m -tags e2e -run '$(RUN)' ./e2e/...
 	$(GO) test -C test -vet=off -count=1 -tags e2e -run Newborn ./alerts
 
+.PHONY: little-memory
+little-memory: ## Load a tap that has 128 MiB in a cgroup of version 2, in a virtual machine (see CONTRIBUTING.md); RUN=tunnels for a part.
+	./test/littlememory/run.sh $(BIN)/little-memory '$(RUN)'
+
 .PHONY: pictures
 pictures: ## Draw docs/images again (needs what e2e needs, and a Chinese font such as fonts-wqy-microhei).
 	DASHBOARD_PICTURES=$(CURDIR)/docs/images $(GO) test -C test -count=1 -tags e2e -run "TestDashboardsShowWhatHappened|TestDeskPictures" ./e2e

@@ -6,7 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
-	"runtime/debug"
+	"os/exec"
 	"strconv"
 	"testing"
 
@@ -17,16 +17,24 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
+// limitedVariable is set in a process whose memory is limited.
+const limitedVariable = "TEST_LIMITED"
+
 // TestQueuesFollowTheMemoryLimit: with a memory limit, the system receives less ahead, from
 // programs by the limit on their connections, and from the API by how many there are.
-func TestQueuesFollowTheMemoryLimit(t *testing.T) { //nolint:paralleltest // the limit is the process's
+func TestQueuesFollowTheMemoryLimit(t *testing.T) { 
+	if os.Getenv(limitedVariable) == "" { // in a process of its own, which takes the limit when it starts
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // it is this test
+		cmd.Env = append(os.Environ(), "GOMEMLIMIT=256MiB", limitedVariable+"=1")
+		out, err := cmd.CombinedOutput()
+		require.NoError(t, err, "%s", out)
+		return
+	}
 	const (
-		limit, queues       = 256 << 20, 8 * 4 // its divisor: an eighth, for four queues of each pair
-		connections, inFact = 500, 300
+		limit, queues       = 256 << 20, 16 * 4 // its divisor: a sixteenth, for four queues of each pair
+		connections, inFact = 250, 150
 		page                = 4 << 10
 	)
-	before := debug.SetMemoryLimit(limit)
-	defer debug.SetMemoryLimit(before)
 	api := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
 	defer api.Close()
 	address := api.Listener.Addr().String()

@@ -258,3 +258,21 @@ func TestTurnedAwayStays(t *testing.T) {
 	r.plainClient().Expect("HTTP/1.1 503 Busy\r\n\r\n")
 	rawconn.Await(t, func() bool { return len(r.srv.turned) == 0 }, "the connection is not closed")
 }
+
+// TestQueuesOfAll: connections that begin one after another, and stay, keep what they got
+// while there were fewer. internal/limits counts on how much that is.
+func TestQueuesOfAll(t *testing.T) {
+	const (
+		memory = 8 << 20
+		most   = 3.8 * memory
+	)
+	s := New(Config{QueueBytes: memory})
+	sum := 0
+	for size := mostQueue; size > leastQueue; {
+		size = s.queueSize()
+		sum += 4 * size
+		s.pairs[new(pair)] = struct{}{}
+	}
+	assert.LessOrEqual(t, float64(sum), float64(most))
+	assert.Greater(t, float64(sum), 0.9*most, "internal/limits may divide more")
+}

@@ -6,6 +6,7 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 )
 
 const (
@@ -13,8 +14,11 @@ const (
 	// collector needs as much again, and the rest is for everything else.
 	bufferShare = 4
 	// queueShare is the divisor of the memory limit for the system's queues of
-	// connections, which a cgroup of version 2 counts.
-	queueShare = 8
+	// connections, which a cgroup of version 2 counts. Each connection gets its part by how
+	// many there are when it begins, so those that began before have more. If all begin one
+	// after another, and none ends, they have up to 3.8 times this share, about a quarter
+	// of the limit: 1 + ln 16, as the relay's longest queue is 16 times the shortest.
+	queueShare = 16
 	// pairShare is the divisor of the memory limit for connections, each with small
 	// buffers for both directions: 24 KiB. An idle one takes 2.5 KiB, or 23.5 KiB with TLS
 	// on both sides, so most of this is for connections that are all in use at once.
@@ -22,10 +26,12 @@ const (
 	// 40 KiB for each side that crypto/tls keeps as long as the connection lasts, once it
 	// has received records of the largest size: 144 KiB. A cgroup of version 2 also counts
 	// 72 KiB of the system: 8 KiB for two sockets, and 16 KiB for each of four short queues.
+	// With TLS, 72 KiB are added to that: with bodies in both directions, as many connections
+	// as fit without were too many.
 	pairShare  = 2
 	systemPair = 72 << 10
 	plainPair  = 24<<10 + systemPair
-	securePair = 144<<10 + systemPair
+	securePair = (144+72)<<10 + systemPair
 	// Descriptors are reserved for everything except programs' connections: the
 	// web listener, logs, DNS, traces.
 	leastReserved, mostReserved = 32, 256
@@ -35,26 +41,48 @@ const (
 	webShare = 4
 )
 
-// ApplyMemory sets the memory limit of the garbage collector to 90 % of the limit
-// of the process's cgroup, unless GOMEMLIMIT is set.
+// usable is the memory limit that ApplyMemory found, 0 without one. The garbage collector's
+// is lower.
+var usable atomic.Int64
+
+// ApplyMemory limits memory to 90 % of the limit of the process's cgroup, or GOMEMLIMIT if
+// that is less. The garbage collector may use three quarters of these 90 %: it uses what it
+// may, and a cgroup of version 2 also counts the system's queues.
 func ApplyMemory() {
-	const share = 0.9
-	if limit := cgroupMemory(os.ReadFile); limit > 0 && debug.SetMemoryLimit(-1) == math.MaxInt64 {
-		debug.SetMemoryLimit(int64(share * float64(limit)))
+	limit := cgroupMemory(os.ReadFile)
+	if limit == 0 || usable.Load() > 0 {
+		return
 	}
+	memory, heap := shares(limit, debug.SetMemoryLimit(-1))
+	usable.Store(memory)
+	debug.SetMemoryLimit(heap)
+}
+
+// shares returns the memory for everything, and that for the garbage collector.
+func shares(cgroup, gomemlimit int64) (memory, heap int64) {
+	memory = cgroup / 10 * 9
+	return min(memory, gomemlimit), min(memory/4*3, gomemlimit)
+}
+
+// memoryLimit returns the memory limit in bytes, math.MaxInt64 if there is none.
+func memoryLimit() int64 {
+	if memory := usable.Load(); memory > 0 {
+		return memory
+	}
+	return debug.SetMemoryLimit(-1)
 }
 
 // Buffers returns the limit of the memory for buffers in bytes: a quarter of the
-// memory limit (GOMEMLIMIT, or the one that ApplyMemory sets). It returns 0, which
+// memory limit (the one that ApplyMemory found, or GOMEMLIMIT). It returns 0, which
 // means no limit, if there is none.
 func Buffers() int64 { return memoryShare(bufferShare) }
 
-// Queues is like Buffers, for the memory of the system's queues of connections: an
-// eighth.
+// Queues is like Buffers, for the memory of the system's queues of connections: a
+// sixteenth.
 func Queues() int64 { return memoryShare(queueShare) }
 
 func memoryShare(divisor int64) int64 {
-	limit := debug.SetMemoryLimit(-1)
+	limit := memoryLimit()
 	if limit == math.MaxInt64 {
 		return 0
 	}
@@ -66,7 +94,7 @@ func memoryShare(divisor int64) int64 {
 // descriptors for, two for each. secure is set if they may be with TLS, which takes more
 // memory. 0 is no limit. fits is less than wanted if wanted is too many.
 func Connections(wanted int, secure bool) (fits int) {
-	return connections(wanted, secure, descriptors(), debug.SetMemoryLimit(-1))
+	return connections(wanted, secure, descriptors(), memoryLimit())
 }
 
 // TurnedAway returns how many connections beyond the limit may be answered at the same

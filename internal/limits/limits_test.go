@@ -3,6 +3,7 @@ package limits
 import (
 	"errors"
 	"math"
+	"runtime/debug"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -25,7 +26,7 @@ func TestConnections(t *testing.T) {
 		{0, false, 20000, unlimited, 9872},
 		{0, false, 1 << 40, unlimited, 0},
 		{0, false, 20000, 128 << 20, 682},
-		{0, true, 20000, 128 << 20, 303},
+		{0, true, 20000, 128 << 20, 227},
 		{0, false, 0, 128 << 20, 682},
 		{0, false, 1024, 128 << 20, 384},
 		{0, false, 1024, 1 << 10, 1},
@@ -37,6 +38,34 @@ func TestConnections(t *testing.T) {
 		got := connections(tt.wanted, tt.secure, tt.descriptors, tt.memory)
 		assert.Equal(t, tt.want, got, "%+v", tt)
 	}
+}
+
+func TestHeapAndQueuesFit(t *testing.T) {
+	const cgroup, most = 1000, 1 << 60
+	for _, tt := range []struct{ gomemlimit, memory, heap int64 }{
+		{most, 900, 675},
+		{900, 900, 675},
+		{1000, 900, 675},
+		{800, 800, 675},
+		{600, 600, 600}, // it leaves more than enough
+	} {
+		memory, heap := shares(cgroup, tt.gomemlimit)
+		assert.Equal(t, tt.memory, memory, "%d", tt.gomemlimit)
+		assert.Equal(t, tt.heap, heap, "%d", tt.gomemlimit)
+		assert.LessOrEqual(t, float64(heap)+3.8*float64(memory)/queueShare, 0.9*cgroup)
+	}
+}
+
+// TestShares: the queues of connections that begin one after another take up to 3.8 times
+// Queues, which must not be more than a quarter of the memory.
+func TestShares(t *testing.T) { //nolint:paralleltest // the limit is the process's
+	before := debug.SetMemoryLimit(128 << 20)
+	defer debug.SetMemoryLimit(before)
+	assert.EqualValues(t, 32<<20, Buffers())
+	assert.LessOrEqual(t, 3.8*float64(Queues()), float64(128<<20)/4)
+	debug.SetMemoryLimit(math.MaxInt64)
+	assert.Zero(t, Buffers())
+	assert.Zero(t, Queues())
 }
 
 func TestTurnedAway(t *testing.T) {

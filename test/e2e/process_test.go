@@ -24,7 +24,16 @@ import (
 )
 
 // patience is how long any single thing may take before a test gives up.
-const patience = time.Minute
+var patience = setting("E2E_PATIENCE", time.Minute, time.ParseDuration)
+
+// setting returns the value of an environment variable, for machines that are slow.
+func setting[T any](name string, otherwise T, parse func(string) (T, error)) T {
+	s := os.Getenv(name)
+	if s == "" {
+		return otherwise
+	}
+	return must(parse(s))
+}
 
 var binary string
 
