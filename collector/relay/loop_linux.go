@@ -160,15 +160,20 @@ func (l *loop) run() {
 			l.busy = l.now.Sub(woken) < often
 			woken = l.now
 		}
-		for i := range events[:n] {
-			l.happened(&events[i], i < n-1)
-			if l.unsent >= maxUnsent {
-				l.driveDue()
-			}
-		}
-		l.driveDue()
+		l.handle(events[:n])
 		l.expireTimers()
 	}
+}
+
+// handle goes on with the pairs of which there are events, and with those that are due.
+func (l *loop) handle(events []unix.EpollEvent) {
+	for i := range events {
+		l.happened(&events[i], i < len(events)-1)
+		if l.unsent >= maxUnsent {
+			l.driveDue()
+		}
+	}
+	l.driveDue()
 }
 
 // driveDue goes on with the pairs that are due now: it parses what was read from all

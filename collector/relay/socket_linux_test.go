@@ -480,6 +480,163 @@ func TestResponsesOfTLSAreBounded(t *testing.T) {
 	syscall.Close(s.fd)
 }
 
+// TestResponsesToManyRecordsAreBounded asks for updates of keys in records that are received
+// together.
+func TestResponsesToManyRecordsAreBounded(t *testing.T) {
+	var bufs buffers
+	bufs.init(64<<10, 64<<10, 16<<10, 0)
+	s := newSession(t, false, tls.VersionTLS13)
+	sock := s.socket(&bufs)
+	sock.writable = false
+	const updates = 1000
+	var all, got []byte
+	for range updates {
+		all = append(append(all, s.raw.update(true, 5)...), s.raw.seal(typeData, []byte("x"))...)
+	}
+	n, err := syscall.Write(s.fd, all)
+	require.NoError(t, err)
+	require.Len(t, all, n)
+	sock.readable = true
+	for b := make([]byte, len(all)); len(got) < updates; {
+		require.True(t, sock.canRead(), "reading goes on")
+		n, end := sock.read(b)
+		require.Equal(t, receiving, end)
+		got = append(got, b[:n]...)
+		require.LessOrEqual(t, sock.tls.queued(), 2*maxResponses, "bytes are queued")
+		if !sock.canRead() {
+			sock.writable = true
+			sock.tls.flush()
+			sock.writable = false
+		}
+	}
+	sock.close(closeCut)
+	s.untilEnd()
+	s.open()
+	assert.LessOrEqual(t, updates-s.raw.updates, maxResponses/20, "updates whose responses were queued at the end")
+	assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+	syscall.Close(s.fd)
+}
+
+// TestSocketQueue writes with no room while memory is short or not, behind responses of TLS or
+// not: much is queued only if there is memory for it, and all of it arrives.
+func TestSocketQueue(t *testing.T) {
+	const record = 100 // more than what TLS adds to one
+	for name, tt := range map[string]struct {
+		limit       int64
+		responses   int
+		least, most int // how much of what is written is encrypted at first
+	}{
+		"there is memory":                 {0, 0, largeBuffer, largeBuffer},
+		"there is none":                   {1, 0, 1, smallBuffer / 2},
+		"behind responses":                {0, maxResponses, largeBuffer, largeBuffer},
+		"behind responses, there is none": {1, maxResponses, 1, smallBuffer / 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var bufs buffers
+			bufs.init(64<<10, 64<<10, 16<<10, tt.limit)
+			s := newSession(t, false, tls.VersionTLS13)
+			sock := s.socket(&bufs)
+			sock.writable = false
+			updates := 0
+			ask := func() {
+				updates++
+				_, err := syscall.Write(s.fd, append(s.raw.update(true, 5), s.raw.seal(typeData, []byte("x"))...))
+				require.NoError(t, err)
+				sock.readable = true
+				n, end := sock.read(make([]byte, 10))
+				require.Equal(t, 1, n, "the end is %d", end)
+			}
+			for sock.tls.queued() < tt.responses {
+				ask()
+			}
+			before := sock.tls.queued()
+			want := newGenerator(1).bytes(200_000)
+			n, ok := sock.write(want)
+			require.True(t, ok)
+			require.Zero(t, n, "bytes are reported as written while they are queued")
+			queued := sock.tls.queued() - before
+			assert.GreaterOrEqual(t, queued, tt.least)
+			assert.LessOrEqual(t, queued, tt.most+5*record)
+			assert.LessOrEqual(t, bufs.inUse.Load(), int64(len(sock.tls.out.b)), "bytes are in use")
+			if tt.limit > 0 {
+				assert.LessOrEqual(t, len(sock.tls.out.b), smallBuffer+maxResponses)
+			}
+			if tt.responses == 0 {
+				ask() // what is queued is no response
+				assert.True(t, sock.canRead() || !sock.readable && !sock.tls.held, "reading goes on")
+			}
+			for written := 0; written < len(want); written += n {
+				sock.writable = true
+				n, ok = sock.write(want[written:])
+				require.True(t, ok)
+				s.collect()
+			}
+			assert.False(t, sock.isQueued())
+			assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+			sock.close(closeCut)
+			s.untilEnd()
+			got, _ := s.open()
+			assert.True(t, bytes.Equal(want, got), "%d bytes arrive, or others", len(got))
+			assert.Equal(t, updates, s.raw.updates)
+			syscall.Close(s.fd)
+		})
+	}
+}
+
+// TestSocketClosesWithItsQueue breaks a connection off while something is queued.
+func TestSocketClosesWithItsQueue(t *testing.T) {
+	for _, how := range []closing{closeCut, closeReset} {
+		var bufs buffers
+		bufs.init(64<<10, 64<<10, 16<<10, 0)
+		s := newSession(t, false, tls.VersionTLS13)
+		sock := s.socket(&bufs)
+		sock.writable = false
+		n, ok := sock.write([]byte("queued"))
+		require.True(t, ok && n == 0 && sock.isQueued())
+		assert.Nil(t, sock.close(how), "is to be written")
+		assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+		s.untilEnd()
+		got, closed := s.open()
+		assert.True(t, len(got) == 0 && !closed, "%q arrives, close_notify %v", got, closed)
+		syscall.Close(s.fd)
+	}
+}
+
+// TestSocketWaitsForEvents reads all there is, and writes as much as there is room for: the
+// next call would find nothing, and waits for an event.
+func TestSocketWaitsForEvents(t *testing.T) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	require.NoError(t, err)
+	defer syscall.Close(fds[1])
+	sock := &socket{fd: fds[0], readable: true, writable: true}
+	for _, tt := range []struct {
+		sent, room int
+		hungUp     bool
+		more       bool
+	}{{0, 10, false, false}, {3, 10, false, false}, {10, 10, false, true}, {3, 10, true, true}} {
+		_, err := syscall.Write(fds[1], make([]byte, tt.sent))
+		require.NoError(t, err)
+		sock.readable, sock.hungUp = true, tt.hungUp
+		n, end := sock.read(make([]byte, tt.room))
+		assert.Equal(t, tt.sent, n)
+		assert.Equal(t, receiving, end)
+		assert.Equal(t, tt.more, sock.canRead(), "%+v", tt)
+	}
+	unix.SetsockoptInt(sock.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1) // the smallest there is
+	n, ok := sock.write(make([]byte, 1))
+	assert.True(t, ok && n == 1 && sock.writable, "a byte is written")
+	for sock.writable {
+		n, ok = sock.write(make([]byte, 1<<20))
+		require.True(t, ok)
+		require.Less(t, n, 1<<20)
+		assert.False(t, sock.writable, "more is written")
+	}
+	sock.writable = true
+	n, ok = sock.write(make([]byte, 1))
+	assert.True(t, ok && n == 0 && !sock.writable, "there is no room")
+	sock.close(closeFIN)
+}
+
 // TestSocketIsDetachedWithItsQueue goes on with a connection outside of the loop while
 // a response of TLS is queued: what is written later is behind it.
 func TestSocketIsDetachedWithItsQueue(t *testing.T) {
@@ -499,6 +656,9 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 	nc, err := fdConn(sock.fd)
 	require.NoError(t, err)
 	nc = sock.tls.detach(nc)
+	other := bufs.getSmall() // who gets the memory next
+	copy(other.b, junk)
+	defer bufs.put(other)
 	if n, err := nc.Read(b[3:]); err != nil || string(b[:3+n]) != "before" {
 		t.Errorf("read %q, %v", b[:3+n], err)
 	}
@@ -512,7 +672,7 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 	if got, closed := s.open(); string(got) != "onetwo" || !closed || s.raw.updates != 1 {
 		t.Errorf("got %q, close_notify %v, %d updates of keys", got, closed, s.raw.updates)
 	}
-	assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+	assert.EqualValues(t, smallBuffer, bufs.inUse.Load(), "bytes are still in use")
 	syscall.Close(s.fd)
 }
 
