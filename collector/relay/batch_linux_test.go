@@ -171,17 +171,32 @@ func TestTurnsAreLimited(t *testing.T) {
 	assert.EqualValues(t, size, n)
 }
 
-// TestLoopWithDuePairsDoesNotWait: there may be no event to come.
-func TestLoopWithDuePairsDoesNotWait(t *testing.T) {
-	l := &loop{}
+// waitingLoop returns a loop that only waits.
+func waitingLoop(t testing.TB) *loop {
+	t.Helper()
+	l := &loop{processors: 2}
 	var err error
 	l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
 	require.NoError(t, err)
-	defer closeFD(l.epoll)
+	t.Cleanup(func() { closeFD(l.epoll) })
 	l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
 	require.NoError(t, err)
-	defer closeFD(l.wake)
+	t.Cleanup(func() { closeFD(l.wake) })
 	require.NoError(t, l.watch(unix.EPOLL_CTL_ADD, l.wake, unix.EPOLLIN, 0))
+	return l
+}
+
+// TestBusyLoopIsUnseenForAWhile: it may wait for ever only if the scheduler knows of it.
+func TestBusyLoopIsUnseenForAWhile(t *testing.T) {
+	const most = int(often / time.Millisecond)
+	for timeout, want := range map[int]int{-1: most, 0: 0, 1: 1, most: most, most + 1: most} {
+		assert.Equal(t, want, shortened(timeout), "of %d", timeout)
+	}
+}
+
+// TestLoopWithDuePairsDoesNotWait: there may be no event to come.
+func TestLoopWithDuePairsDoesNotWait(t *testing.T) {
+	l := waitingLoop(t)
 	defer time.AfterFunc(patience, l.rouse).Stop() // of one that waits
 	l.due = []*pair{new(pair)}
 	assert.Zero(t, l.wait(make([]unix.EpollEvent, 1)), "events were waited for")
@@ -232,4 +247,74 @@ func TestQueuedByTLSIsWritten(t *testing.T) {
 	up.Send(okResponse)
 	c.Expect(okResponse)
 	r.ends(EndComplete)
+}
+
+// TestLoopKeepsNothingOfClosedPairs has a pair be closed while it is due.
+func TestLoopKeepsNothingOfClosedPairs(t *testing.T) {
+	r := newRig(t)
+	r.serves()
+	r.onLoop(func(l *loop, p *pair) {
+		l.driveDue()
+		assert.NotEmpty(t, l.timers)
+		fds := []int{p.looped.socks[program].fd, p.looped.socks[upstream].fd}
+		l.queue(p)
+		l.kill(p)
+		assert.Empty(t, l.due)
+		assert.Empty(t, l.timers)
+		for _, fd := range fds {
+			assert.Equal(t, loopEnd{}, l.ends[fd])
+		}
+	})
+}
+
+// TestSocketThatLeavesIsNotWatched has a pair leave a loop, which events of its socket are not
+// to wake up any more.
+func TestSocketThatLeavesIsNotWatched(t *testing.T) {
+	looked := make(chan struct{})
+	r := injecting(newRig, func(at call) error {
+		if at == callConnection {
+			<-looked
+		}
+		return nil
+	})(t)
+	r.serves()
+	r.onLoop(func(l *loop, p *pair) {
+		l.driveDue()
+		l.closeEnd(p, upstream)
+		fd := p.looped.socks[program].fd
+		l.leave(p, nil, func() bool { return false })
+		assert.ErrorIs(t, l.watch(unix.EPOLL_CTL_MOD, fd, 0, 0), unix.ENOENT)
+		close(looked)
+	})
+	r.isEmpty()
+}
+
+// TestEachSocketHasItsWatch adds the same socket again.
+func TestEachSocketHasItsWatch(t *testing.T) {
+	r := newRig(t)
+	c, up := r.serves()
+	r.onLoop(func(l *loop, p *pair) {
+		sock := p.looped.socks[program]
+		before := l.ends[sock.fd].watch
+		l.add(p, program, sock)
+		assert.NotEqual(t, before, l.ends[sock.fd].watch)
+	})
+	r.calls(c, up)
+}
+
+// TestSystemQueuesLittle looks at the limits of both sides' sockets.
+func TestSystemQueuesLittle(t *testing.T) {
+	atOnce(t, looping, func(t *testing.T, newRig maker) {
+		const size = 16 << 10
+		r := newRig(t, func(c *Config) { c.QueueBytes = 2 * 4 * size })
+		r.serves()
+		r.onLoop(func(_ *loop, p *pair) {
+			for side := range p.looped.socks {
+				n, err := unix.GetsockoptInt(p.looped.socks[side].fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
+				assert.NoError(t, err)
+				assert.LessOrEqual(t, n, 2*size, "side %d", side)
+				assert.Positive(t, n, "side %d", side)
+			}
+		})
+	})
 }

@@ -242,10 +242,7 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 		n, _ := epollUnseen(l.epoll, events, 0)
 		return max(n, 0)
 	case l.busy && occupy(l.processors):
-		short := int(often / time.Millisecond)
-		if 0 <= timeout && timeout < short {
-			short = timeout
-		}
+		short := shortened(timeout)
 		n, errno := epollUnseen(l.epoll, events, short)
 		occupied.Add(-1)
 		if n > 0 || short == timeout || errno == unix.EINTR { // the scheduler interrupts if it has to
@@ -255,6 +252,16 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	}
 	n, _ := unix.EpollWait(l.epoll, events, timeout)
 	return max(n, 0)
+}
+
+// shortened returns for how many milliseconds a busy loop waits unseen by the scheduler,
+// of timeout, which is negative for ever.
+func shortened(timeout int) int {
+	short := int(often / time.Millisecond)
+	if 0 <= timeout && timeout < short {
+		return timeout
+	}
+	return short
 }
 
 // occupied is the number of the scheduler's processors that loops of this process

@@ -315,6 +315,25 @@ func TestIncompleteHeadIsShown(t *testing.T) {
 	r.expect(program, begin)
 	r.wantEnds(EndClosed)
 	assert.Equal(t, begin, r.cutHead)
+
+	r = newMachine(t)
+	r.sendsFirst()
+	r.read(upstream, halfReply)
+	r.ended(upstream, receivedEnd, r.now)
+	r.expect(program, halfReply)
+	r.wantEnds(EndClosed)
+	assert.Empty(t, r.cutHead, "the head is whole")
+}
+
+// TestRefusalOfRedirectedTLS has nothing be said to a program that sent no CONNECT.
+func TestRefusalOfRedirectedTLS(t *testing.T) {
+	r := newMachine(t)
+	r.hello, r.destination = true, netip.MustParseAddrPort("192.0.2.1:443")
+	r.route = func(*Exchange) (Route, error) { return Route{}, errTest }
+	r.read(program, connectRequest)
+	assert.Equal(t, "RST, RST", r.closed())
+	r.wantEnds(EndRefused)
+	assert.Zero(t, r.s.bufs.inUse.Load(), "bytes are still in use")
 }
 
 // TestUpstreamEndsBehindAnotherProtocol has the response be complete that says that another

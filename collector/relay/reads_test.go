@@ -71,6 +71,31 @@ func TestLateWrites(t *testing.T) {
 	}
 }
 
+// TestUpstreamThatRefusesAProxiedRequest takes nothing of one whose head has another form.
+func TestUpstreamThatRefusesAProxiedRequest(t *testing.T) {
+	r := newMachine(t)
+	r.route = func(*Exchange) (Route, error) {
+		return Route{Key: Key{Host: "h", Forwarding: true}, Proxied: &Proxied{Origin: "http://h"}}, nil
+	}
+	r.read(program, getRequest)
+	r.connect()
+	require.NotEmpty(t, r.pending(upstream))
+	r.refused(upstream, r.now)
+	assert.Empty(t, r.pending(upstream), "more is to be written")
+}
+
+// TestNothingIsReadBehindARoutedConnect: it is for who takes the connections over.
+func TestNothingIsReadBehindARoutedConnect(t *testing.T) {
+	r := newMachine(t)
+	r.sendsFirst()
+	r.responds()
+	r.read(program, connectRequest)
+	require.Equal(t, stageConnect, r.stage)
+	for _, from := range []side{program, upstream} {
+		assert.Nil(t, r.space(from), "side %d is read", from)
+	}
+}
+
 // TestMemoryThatIsReadIntoIsNotReused kills a pair while both sides are read.
 func TestMemoryThatIsReadIntoIsNotReused(t *testing.T) {
 	r := newMachine(t)
@@ -170,11 +195,10 @@ func TestEndsOfLongBodiesAreKept(t *testing.T) {
 	r := newMachine(t)
 	r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: 64 << 10, TailBytes: end})
 	g := newGenerator(1)
-	const parts = 40
 	for _, tt := range []struct {
-		size   int
-		upload bool
-	}{{300_000, false}, {200_000, true}, {100_000, false}, {90_000, true}, {500_000, true}, {82_000, false}} {
+		size, parts int
+		upload      bool
+	}{{300_000, 40, false}, {200_000, 40, true}, {80_000, 1, false}, {90_000, 40, true}, {500_000, 40, true}, {82_000, 2, false}} {
 		if tt.upload {
 			r.pass(program, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 40\r\n\r\n")
 		} else {
@@ -182,8 +206,8 @@ func TestEndsOfLongBodiesAreKept(t *testing.T) {
 		}
 		body := string(g.bytes(tt.size))
 		response := responseWith(body)
-		for i := range parts {
-			r.pass(upstream, response[i*len(response)/parts:(i+1)*len(response)/parts])
+		for i := range tt.parts {
+			r.pass(upstream, response[i*len(response)/tt.parts:(i+1)*len(response)/tt.parts])
 			if tt.upload {
 				r.pass(program, "x")
 			}
@@ -192,5 +216,43 @@ func TestEndsOfLongBodiesAreKept(t *testing.T) {
 		n := len(r.answered) - 1
 		assert.Equal(t, body[:64<<10], r.answered[n], "the beginning of %+v", tt)
 		assert.Equal(t, body[max(64<<10, len(body)-end):], r.tails[n], "the end of %+v", tt)
+	}
+}
+
+// TestEndOfAnIncompleteBodyIsNotShown: it is not known where it would be.
+func TestEndOfAnIncompleteBodyIsNotShown(t *testing.T) {
+	r := newMachine(t)
+	r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: 64 << 10, TailBytes: 16 << 10})
+	r.sendsFirst()
+	response := responseWith(strings.Repeat("x", 200_000))
+	r.pass(upstream, response[:len(response)-1])
+	r.ended(upstream, receivedEnd, r.now)
+	r.wantEnds(EndClosed)
+	assert.Equal(t, []string{""}, r.tails)
+}
+
+// TestExchangesShowNothingOfFormerOnes resets an exchange, which is used again.
+func TestExchangesShowNothingOfFormerOnes(t *testing.T) {
+	x := &Exchange{limit: 1000}
+	const head = "HTTP/1.1 200 OK\r\nA: b\r\n\r\n"
+	require.NoError(t, x.Request.Parse([]byte(getRequest), 0, len(getRequest)))
+	require.NoError(t, x.Response.Parse([]byte(head), 0, len(head)))
+	x.RequestBytes, x.Uninspected = 1, true
+	x.reset(time.Unix(2, 0), 10)
+	assert.Empty(t, x.Request.Method())
+	assert.Empty(t, x.Request.Get("Host"))
+	assert.Zero(t, x.Response.Status)
+	assert.Empty(t, x.Response.Get("A"))
+	assert.Equal(t, &Exchange{Request: x.Request, Response: x.Response, Start: time.Unix(2, 0), limit: 1000, unchunked: x.unchunked, tail: tail{size: 10}}, x)
+}
+
+// TestFirstBytesAreCounted gives a machine what was read before it.
+func TestFirstBytesAreCounted(t *testing.T) {
+	for _, n := range []int{100, 100_000} {
+		r := newMachine(t)
+		r.feed(make([]byte, n))
+		assert.GreaterOrEqual(t, r.s.bufs.inUse.Load(), int64(n))
+		r.forget()
+		assert.Zero(t, r.s.bufs.inUse.Load())
 	}
 }
