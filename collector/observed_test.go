@@ -88,8 +88,8 @@ func TestEarlyResponseIsNoUnreadRequest(t *testing.T) {
 	assert.Equal(t, classify.UnreadNone, r.observed().Call.Unread)
 }
 
-// TestRefusedRequestIsObserved has the upstream not be reached, and a request that cannot be
-// read: the message is the one that the program got.
+// TestRefusedRequestIsObserved has a request that cannot be read, one to a host that is not
+// served, and one whose upstream is not reached.
 func TestRefusedRequestIsObserved(t *testing.T) {
 	r := newRig(t)
 	c := r.client()
@@ -97,6 +97,13 @@ func TestRefusedRequestIsObserved(t *testing.T) {
 	o := r.observed()
 	assert.Equal(t, classify.FaultBadRequest, o.Fault)
 	assert.Contains(t, o.Verdict.Message, "ksyun-tap cannot forward the request: ")
+
+	r = newRig(t)
+	c = r.client()
+	c.Send(request("other.example"))
+	o = r.observed()
+	assert.Equal(t, classify.FaultHostRefused, o.Fault)
+	assert.Equal(t, "other.example", o.Call.Host)
 
 	r = newRig(t)
 	r.back.Close()

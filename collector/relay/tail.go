@@ -29,7 +29,8 @@ func (t *tail) add(p []byte, bufs *buffers) bool {
 	return true
 }
 
-// last returns the last size bytes that were added, or all if they are fewer.
+// last returns the last size bytes that were added, or all if they are fewer: there is no
+// room for more.
 func (t *tail) last() []byte {
 	return t.b.b[t.size:t.b.w]
 }
