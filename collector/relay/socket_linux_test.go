@@ -503,6 +503,7 @@ func TestResponsesToManyRecordsAreBounded(t *testing.T) {
 		require.True(t, sock.canRead(), "reading goes on")
 		n, end := sock.read(b)
 		require.Equal(t, receiving, end)
+		require.Positive(t, n, "bytes are read")
 		got = append(got, b[:n]...)
 		require.LessOrEqual(t, sock.tls.queued(), 2*maxResponses, "bytes are queued")
 		if !sock.canRead() {
