@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -209,16 +208,6 @@ func (s *session) prepare(g generator) (plain []byte, end sessionEnds) {
 		s.sent.WriteString("\x17\x03\x03\x00\x20" + strings.Repeat("x", 32))
 	}
 	return plain, end
-}
-
-// bytes returns n random bytes, eight of each number: the race detector makes more numbers
-// expensive.
-func (g generator) bytes(n int) []byte {
-	b := make([]byte, 0, n+8)
-	for len(b) < n {
-		b = binary.LittleEndian.AppendUint64(b, g.Uint64())
-	}
-	return b[:n:n]
 }
 
 // finish ends what the test sends.
