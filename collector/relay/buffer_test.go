@@ -83,3 +83,54 @@ func TestCopyTakesALargeBufferWhileMuchIsSent(t *testing.T) {
 	assert.Equal(t, int64(len("ahead")+1+smallBuffer+smallBuffer+large+1+1), n)
 	assert.Zero(t, p.inUse.Load(), "bytes are still in use")
 }
+
+// TestMemoryIsReserved asks for memory up to the limit, and for one byte more.
+func TestMemoryIsReserved(t *testing.T) {
+	p := &buffers{limit: 100}
+	assert.True(t, p.reserve(99, 0))
+	assert.False(t, p.reserve(2, 0))
+	assert.True(t, p.reserve(1, 0), "up to the limit")
+	assert.False(t, p.reserve(26, 25))
+	assert.True(t, p.reserve(25, 25), "what may exceed it")
+	assert.Equal(t, int64(125), p.inUse.Load())
+}
+
+// lastBytes come together with the end.
+type lastBytes string
+
+func (s lastBytes) Read(b []byte) (int, error) { return copy(b, s), io.EOF }
+
+// short is a writer that takes so many bytes and then fails.
+type short struct{ room int }
+
+func (s *short) Write(b []byte) (int, error) {
+	n := min(len(b), s.room)
+	if s.room -= n; n < len(b) {
+		return n, errTest
+	}
+	return n, nil
+}
+
+// TestCopyCountsWhatIsWritten copies to a side that takes a part, which is known even if the
+// other side has ended.
+func TestCopyCountsWhatIsWritten(t *testing.T) {
+	for _, tt := range []struct {
+		room int
+		want error
+	}{{0, errTest}, {3, errTest}, {7, errTest}, {8, nil}} {
+		p := &newMachine(t).s.bufs
+		n, err := p.copy(&short{tt.room}, lastBytes("bytes"), []byte("ahe"))
+		assert.Equal(t, tt.want, err)
+		assert.EqualValues(t, tt.room, n)
+		assert.Zero(t, p.inUse.Load(), "bytes are still in use")
+	}
+}
+
+// TestCopyGivesItsBuffersBackOnce ends with a large one.
+func TestCopyGivesItsBuffersBackOnce(t *testing.T) {
+	r := newMachine(t)
+	_, err := r.s.bufs.copy(io.Discard, lastBytes(strings.Repeat("x", smallBuffer)), nil)
+	require.NoError(t, err)
+	assert.Zero(t, r.s.bufs.inUse.Load(), "bytes are still in use")
+	r.wantNothingTwice()
+}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"encoding/binary"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -439,4 +440,14 @@ func (a *response) locate() {
 		}
 		at += strings.Index(a.raw[at:], "\n") + 1
 	}
+}
+
+// bytes returns n random bytes, eight of each number: the race detector makes more numbers
+// expensive.
+func (g generator) bytes(n int) []byte {
+	b := make([]byte, 0, n+8)
+	for len(b) < n {
+		b = binary.LittleEndian.AppendUint64(b, g.Uint64())
+	}
+	return b[:n:n]
 }

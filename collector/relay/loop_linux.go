@@ -160,15 +160,20 @@ func (l *loop) run() {
 			l.busy = l.now.Sub(woken) < often
 			woken = l.now
 		}
-		for i := range events[:n] {
-			l.happened(&events[i], i < n-1)
-			if l.unsent >= maxUnsent {
-				l.driveDue()
-			}
-		}
-		l.driveDue()
+		l.handle(events[:n])
 		l.expireTimers()
 	}
+}
+
+// handle goes on with the pairs of which there are events, and with those that are due.
+func (l *loop) handle(events []unix.EpollEvent) {
+	for i := range events {
+		l.happened(&events[i], i < len(events)-1)
+		if l.unsent >= maxUnsent {
+			l.driveDue()
+		}
+	}
+	l.driveDue()
 }
 
 // driveDue goes on with the pairs that are due now: it parses what was read from all
@@ -237,10 +242,7 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 		n, _ := epollUnseen(l.epoll, events, 0)
 		return max(n, 0)
 	case l.busy && occupy(l.processors):
-		short := int(often / time.Millisecond)
-		if 0 <= timeout && timeout < short {
-			short = timeout
-		}
+		short := shortened(timeout)
 		n, errno := epollUnseen(l.epoll, events, short)
 		occupied.Add(-1)
 		if n > 0 || short == timeout || errno == unix.EINTR { // the scheduler interrupts if it has to
@@ -250,6 +252,16 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	}
 	n, _ := unix.EpollWait(l.epoll, events, timeout)
 	return max(n, 0)
+}
+
+// shortened returns for how many milliseconds a busy loop waits unseen by the scheduler,
+// of timeout, which is negative for ever.
+func shortened(timeout int) int {
+	short := int(often / time.Millisecond)
+	if 0 <= timeout && timeout < short {
+		return timeout
+	}
+	return short
 }
 
 // occupied is the number of the scheduler's processors that loops of this process

@@ -50,7 +50,7 @@ func (r *machineRig) waits(what string) {
 		r.connect()
 		r.later()
 		r.wrote(upstream, 1, r.now)
-	case "an upstream", "a program that was refused":
+	case "an upstream", "a program that was refused", "a program that sends on after it was refused":
 	default:
 		r.sendsFirst()
 		r.later()
@@ -74,6 +74,10 @@ func (r *machineRig) waits(what string) {
 		r.read(program, "GET\r\n\r\n")
 		r.expect(program, "refused")
 		r.ends = nil
+	case "a program that sends on after it was refused":
+		r.waits("a program that was refused")
+		r.later()
+		r.read(program, "more")
 	case "an upstream":
 		r.read(program, getRequest)
 		r.take()
@@ -120,6 +124,8 @@ func TestDeadlines(t *testing.T) {
 		"more of what nobody asked for":           {limits.HalfClosed, "FIN, FIN", nil},
 		"a refusal to be taken":                   {limits.Stall, "RST, RST", []End{EndRefused}},
 		"a program that was refused":              {limits.Linger, "FIN, FIN", nil},
+
+		"a program that sends on after it was refused": {limits.Linger, "FIN, FIN", nil},
 	} {
 		t.Run(what, func(t *testing.T) {
 			r := newMachine(t)
@@ -133,6 +139,9 @@ func TestDeadlines(t *testing.T) {
 			r.expired(at)
 			assert.Equal(t, tt.closed, r.closed())
 			r.wantEnds(tt.ends...)
+			if len(tt.ends) > 0 {
+				assert.Equal(t, at, r.observed.Finish, "the end is observed")
+			}
 		})
 	}
 }

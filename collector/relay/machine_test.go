@@ -25,6 +25,8 @@ type machineRig struct {
 	ends     []End
 	shown    []string // the request bodies
 	answered []string // the response bodies
+	tails    []string // their ends
+	observed Exchange // the last one; only its times and numbers are valid
 
 	uninspected bool   // the last exchange was, for want of memory
 	cutHead     string // what was received of the last response's head, if that is incomplete
@@ -60,7 +62,8 @@ func (r *machineRig) Done(x *Exchange) {
 	body, _ := x.RequestBody()
 	r.ends, r.shown = append(r.ends, x.End), append(r.shown, string(body))
 	body, _ = x.ResponseBody()
-	r.answered = append(r.answered, string(body))
+	r.answered, r.tails = append(r.answered, string(body)), append(r.tails, string(x.ResponseTail()))
+	r.observed = *x
 	r.uninspected, r.cutHead = x.Uninspected, string(x.Broken)
 }
 
@@ -225,6 +228,7 @@ func TestRewrittenRequests(t *testing.T) {
 	post := func(length int, body string) string {
 		return "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: " + strconv.Itoa(length) + "\r\n\r\n" + body
 	}
+	full := smallBuffer - headroom - len(post(1000, "")) // with its head
 	for name, tt := range map[string]struct {
 		sent, rewritten string
 		err             error // of the refusal
@@ -233,6 +237,7 @@ func TestRewrittenRequests(t *testing.T) {
 		"longer":              {post(4, "body"), post(5, "body2"), nil},
 		"much longer":         {post(4, "body"), post(3<<10, strings.Repeat("x", 3<<10)), nil},
 		"very much longer":    {post(4, "body"), post(1<<18, strings.Repeat("x", 1<<18)), nil},
+		"as long as a buffer": {post(4, "body"), post(full, strings.Repeat("x", full)), nil},
 		"from chunks":         {coding + "4\r\nbody\r\n0\r\n\r\n", post(4, "body"), nil},
 		"a length too small":  {post(4, "body"), post(3, "body"), errRewrite},
 		"a length too large":  {post(4, "body"), post(5, "body"), errRewrite},
@@ -259,6 +264,7 @@ func TestRewrittenRequests(t *testing.T) {
 				assert.ErrorIs(t, r.refusal, tt.err)
 				assert.Equal(t, "lingers, FIN", r.closed())
 				r.wantEnds(EndRefused)
+				assert.Zero(t, r.s.bufs.inUse.Load(), "bytes are still in use")
 				return
 			}
 			r.connect()
@@ -309,6 +315,25 @@ func TestIncompleteHeadIsShown(t *testing.T) {
 	r.expect(program, begin)
 	r.wantEnds(EndClosed)
 	assert.Equal(t, begin, r.cutHead)
+
+	r = newMachine(t)
+	r.sendsFirst()
+	r.read(upstream, halfReply)
+	r.ended(upstream, receivedEnd, r.now)
+	r.expect(program, halfReply)
+	r.wantEnds(EndClosed)
+	assert.Empty(t, r.cutHead, "the head is whole")
+}
+
+// TestRefusalOfRedirectedTLS has nothing be said to a program that sent no CONNECT.
+func TestRefusalOfRedirectedTLS(t *testing.T) {
+	r := newMachine(t)
+	r.hello, r.destination = true, netip.MustParseAddrPort("192.0.2.1:443")
+	r.route = func(*Exchange) (Route, error) { return Route{}, errTest }
+	r.read(program, connectRequest)
+	assert.Equal(t, "RST, RST", r.closed())
+	r.wantEnds(EndRefused)
+	assert.Zero(t, r.s.bufs.inUse.Load(), "bytes are still in use")
 }
 
 // TestUpstreamEndsBehindAnotherProtocol has the response be complete that says that another
@@ -472,6 +497,8 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 		"its head in two parts":    {[]string{responseWith(short)[:20], responseWith(short)[20:]}, short, true},
 		"chunked":                  {[]string{chunked + inChunks(short, 300)}, short, true},
 		"behind an interim one":    {[]string{continue100, chunked + inChunks(short, 300)}, short, true},
+		"as long as a small one":   {[]string{ofLength(smallBuffer - headroom)}, bodyOf(ofLength(smallBuffer - headroom)), true},
+		"one byte longer":          {[]string{ofLength(smallBuffer - headroom + 1)}, bodyOf(ofLength(smallBuffer - headroom + 1)), false},
 		"long":                     {[]string{responseWith(long)}, long, false},
 		"its head was sent before": {[]string{chunked, inChunks(short, 300)}, short, false},
 	} {
@@ -506,6 +533,17 @@ func TestShortResponsesTakeLittleMemory(t *testing.T) {
 			r.wantNothingTwice()
 		})
 	}
+}
+
+// ofLength is a response of n bytes.
+func ofLength(n int) string {
+	head := responseWith(strings.Repeat("a", n))
+	return responseWith(strings.Repeat("a", n-strings.Index(head, "\r\n\r\n")-4))
+}
+
+func bodyOf(response string) string {
+	_, body, _ := strings.Cut(response, "\r\n\r\n")
+	return body
 }
 
 // TestEmptyReadsTakeNoMemory reads from both sides of an idle pair, as within TLS where a

@@ -1,6 +1,10 @@
 package relay
 
-import "github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+import (
+	"time"
+
+	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
+)
 
 // relay forwards a request and its response.
 func (m *machine) relay() bool {
@@ -54,6 +58,9 @@ func (m *machine) readResponse() bool {
 		m.closeSoon = m.closeSoon || p.Odd()
 		p.Reset() // its memory may be used again before the next one is read
 		b.t += n
+		if x.FirstByte = (time.Time{}); f.hasUnread() {
+			x.FirstByte = m.now
+		}
 		return true
 	}
 	if fields := p.Memory(); fields > 0 {

@@ -433,6 +433,9 @@ func (s *sim) check() {
 		if m.wants(from) && m.got[from] != receiving {
 			s.fail("side %d is read after its end", from)
 		}
+		if m.wants(from) && (m.stage == stageConnect || m.stage == stageLast || from == upstream && m.conn == connNone) {
+			s.fail("side %d is read in stage %d, where nothing of it is wanted", from, m.stage)
+		}
 		if f.reading != nil && f.reading != f.cur {
 			s.fail("side %d: a read is under way into memory that was given back", from)
 		}

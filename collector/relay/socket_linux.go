@@ -179,17 +179,17 @@ func (t *secure) canRead() bool {
 
 // read reads what all records contain that were received.
 func (t *secure) read(b []byte) (n int, end reception) {
-	queued := t.queued()
+	queued, before := t.queued(), t.responses
 	defer func() {
 		if t.out != nil {
-			t.responses += t.queued() - queued
 			t.flush()
 		}
 	}()
 	t.held = true
-	for n < len(b) {
+	for n < len(b) && t.responses <= maxResponses {
 		k, err := t.conn.Read(b[n:])
 		n += k
+		t.responses = before + t.queued() - queued
 		switch {
 		case err == nil:
 		case errors.Is(err, errWait):

@@ -3,7 +3,6 @@ package relay
 import (
 	"bytes"
 	"crypto/tls"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
+
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // session is TLS over a pair of sockets between what is tested and a test.
@@ -207,16 +208,6 @@ func (s *session) prepare(g generator) (plain []byte, end sessionEnds) {
 		s.sent.WriteString("\x17\x03\x03\x00\x20" + strings.Repeat("x", 32))
 	}
 	return plain, end
-}
-
-// bytes returns n random bytes, eight of each number: the race detector makes more numbers
-// expensive.
-func (g generator) bytes(n int) []byte {
-	b := make([]byte, 0, n+8)
-	for len(b) < n {
-		b = binary.LittleEndian.AppendUint64(b, g.Uint64())
-	}
-	return b[:n:n]
 }
 
 // finish ends what the test sends.
@@ -480,6 +471,178 @@ func TestResponsesOfTLSAreBounded(t *testing.T) {
 	syscall.Close(s.fd)
 }
 
+// TestResponsesToManyRecordsAreBounded asks for updates of keys in records that are received
+// together.
+func TestResponsesToManyRecordsAreBounded(t *testing.T) {
+	var bufs buffers
+	bufs.init(64<<10, 64<<10, 16<<10, 0)
+	s := newSession(t, false, tls.VersionTLS13)
+	sock := s.socket(&bufs)
+	sock.writable = false
+	const updates = 1000
+	var all, got []byte
+	for range updates {
+		all = append(append(all, s.raw.update(true, 5)...), s.raw.seal(typeData, []byte("x"))...)
+	}
+	n, err := syscall.Write(s.fd, all)
+	require.NoError(t, err)
+	require.Len(t, all, n)
+	sock.readable = true
+	for b := make([]byte, len(all)); len(got) < updates; {
+		require.True(t, sock.canRead(), "reading goes on")
+		n, end := sock.read(b)
+		require.Equal(t, receiving, end)
+		require.Positive(t, n, "bytes are read")
+		got = append(got, b[:n]...)
+		require.LessOrEqual(t, sock.tls.queued(), 2*maxResponses, "bytes are queued")
+		if !sock.canRead() {
+			sock.writable = true
+			sock.tls.flush()
+			sock.writable = false
+		}
+	}
+	sock.close(closeCut)
+	s.untilEnd()
+	s.open()
+	assert.LessOrEqual(t, updates-s.raw.updates, maxResponses/20, "updates whose responses were queued at the end")
+	assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+	syscall.Close(s.fd)
+}
+
+// TestSocketQueue writes with no room while memory is short or not, behind responses of TLS or
+// not: much is queued only if there is memory for it, and all of it arrives.
+func TestSocketQueue(t *testing.T) {
+	const record = 100 // more than what TLS adds to one
+	for name, tt := range map[string]struct {
+		limit       int64
+		responses   int
+		least, most int // how much of what is written is encrypted at first
+	}{
+		"there is memory":                 {0, 0, largeBuffer, largeBuffer},
+		"there is none":                   {1, 0, 1, smallBuffer / 2},
+		"behind responses":                {0, maxResponses, largeBuffer, largeBuffer},
+		"behind responses, there is none": {1, maxResponses, 1, smallBuffer / 2},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var bufs buffers
+			bufs.init(64<<10, 64<<10, 16<<10, tt.limit)
+			s := newSession(t, false, tls.VersionTLS13)
+			sock := s.socket(&bufs)
+			sock.writable = false
+			updates := 0
+			ask := func() {
+				updates++
+				_, err := syscall.Write(s.fd, append(s.raw.update(true, 5), s.raw.seal(typeData, []byte("x"))...))
+				require.NoError(t, err)
+				sock.readable = true
+				n, end := sock.read(make([]byte, 10))
+				require.Equal(t, 1, n, "the end is %d", end)
+			}
+			for sock.tls.queued() < tt.responses {
+				ask()
+			}
+			before := sock.tls.queued()
+			want := newGenerator(1).bytes(200_000)
+			n, ok := sock.write(want)
+			require.True(t, ok)
+			require.Zero(t, n, "bytes are reported as written while they are queued")
+			queued := sock.tls.queued() - before
+			assert.GreaterOrEqual(t, queued, tt.least)
+			assert.LessOrEqual(t, queued, tt.most+5*record)
+			assert.LessOrEqual(t, bufs.inUse.Load(), int64(len(sock.tls.out.b)), "bytes are in use")
+			if tt.limit > 0 {
+				assert.LessOrEqual(t, len(sock.tls.out.b), smallBuffer+maxResponses)
+			}
+			if tt.responses == 0 {
+				ask() // what is queued is no response
+				assert.True(t, sock.canRead() || !sock.readable && !sock.tls.held, "reading goes on")
+			}
+			for written := 0; written < len(want); written += n {
+				sock.writable = true
+				n, ok = sock.write(want[written:])
+				require.True(t, ok)
+				s.collect()
+			}
+			assert.False(t, sock.isQueued())
+			assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+			sock.close(closeCut)
+			s.untilEnd()
+			got, _ := s.open()
+			assert.True(t, bytes.Equal(want, got), "%d bytes arrive, or others", len(got))
+			assert.Equal(t, updates, s.raw.updates)
+			syscall.Close(s.fd)
+		})
+	}
+}
+
+// TestSocketClosesWithItsQueue breaks a connection off while something is queued.
+func TestSocketClosesWithItsQueue(t *testing.T) {
+	for _, how := range []closing{closeCut, closeReset} {
+		var bufs buffers
+		bufs.init(64<<10, 64<<10, 16<<10, 0)
+		s := newSession(t, false, tls.VersionTLS13)
+		sock := s.socket(&bufs)
+		sock.writable = false
+		n, ok := sock.write([]byte("queued"))
+		require.True(t, ok && n == 0 && sock.isQueued())
+		assert.Nil(t, sock.close(how), "is to be written")
+		assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+		s.untilEnd()
+		got, closed := s.open()
+		assert.True(t, len(got) == 0 && !closed, "%q arrives, close_notify %v", got, closed)
+		syscall.Close(s.fd)
+	}
+}
+
+// TestSocketTakesNoMore writes to a connection whose other side is gone.
+func TestSocketTakesNoMore(t *testing.T) {
+	var bufs buffers
+	bufs.init(64<<10, 64<<10, 16<<10, 0)
+	s := newSession(t, false, tls.VersionTLS13)
+	sock := s.socket(&bufs)
+	syscall.Close(s.fd)
+	n, ok := sock.write([]byte("more"))
+	assert.True(t, n == 0 && !ok, "%d bytes are written, %v", n, ok)
+	assert.False(t, sock.isQueued())
+	assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+	sock.close(closeReset)
+}
+
+// TestSocketWaitsForEvents reads all there is, and writes as much as there is room for: the
+// next call would find nothing, and waits for an event.
+func TestSocketWaitsForEvents(t *testing.T) {
+	fds, err := syscall.Socketpair(syscall.AF_UNIX, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC|syscall.SOCK_NONBLOCK, 0)
+	require.NoError(t, err)
+	defer syscall.Close(fds[1])
+	sock := &socket{fd: fds[0], readable: true, writable: true}
+	for _, tt := range []struct {
+		sent, room int
+		hungUp     bool
+		more       bool
+	}{{0, 10, false, false}, {3, 10, false, false}, {10, 10, false, true}, {3, 10, true, true}} {
+		_, err := syscall.Write(fds[1], make([]byte, tt.sent))
+		require.NoError(t, err)
+		sock.readable, sock.hungUp = true, tt.hungUp
+		n, end := sock.read(make([]byte, tt.room))
+		assert.Equal(t, tt.sent, n)
+		assert.Equal(t, receiving, end)
+		assert.Equal(t, tt.more, sock.canRead(), "%+v", tt)
+	}
+	unix.SetsockoptInt(sock.fd, unix.SOL_SOCKET, unix.SO_SNDBUF, 1) // the smallest there is
+	n, ok := sock.write(make([]byte, 1))
+	assert.True(t, ok && n == 1 && sock.writable, "a byte is written")
+	for sock.writable {
+		n, ok = sock.write(make([]byte, 1<<20))
+		require.True(t, ok)
+		require.Less(t, n, 1<<20)
+		assert.False(t, sock.writable, "more is written")
+	}
+	sock.writable = true
+	n, ok = sock.write(make([]byte, 1))
+	assert.True(t, ok && n == 0 && !sock.writable, "there is no room")
+	sock.close(closeFIN)
+}
+
 // TestSocketIsDetachedWithItsQueue goes on with a connection outside of the loop while
 // a response of TLS is queued: what is written later is behind it.
 func TestSocketIsDetachedWithItsQueue(t *testing.T) {
@@ -499,6 +662,9 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 	nc, err := fdConn(sock.fd)
 	require.NoError(t, err)
 	nc = sock.tls.detach(nc)
+	other := bufs.getSmall() // who gets the memory next
+	copy(other.b, junk)
+	defer bufs.put(other)
 	if n, err := nc.Read(b[3:]); err != nil || string(b[:3+n]) != "before" {
 		t.Errorf("read %q, %v", b[:3+n], err)
 	}
@@ -512,11 +678,176 @@ func TestSocketIsDetachedWithItsQueue(t *testing.T) {
 	if got, closed := s.open(); string(got) != "onetwo" || !closed || s.raw.updates != 1 {
 		t.Errorf("got %q, close_notify %v, %d updates of keys", got, closed, s.raw.updates)
 	}
-	assert.Zero(t, bufs.inUse.Load(), "bytes are still in use")
+	assert.EqualValues(t, smallBuffer, bufs.inUse.Load(), "bytes are still in use")
 	syscall.Close(s.fd)
 }
 
 func fdConn(fd int) (net.Conn, error) {
 	var s Server
 	return s.connOf(fd, closeFIN)
+}
+
+// TestLinkDoesNotWaitForTheRestOfARecord reads a record while a part of the next one lies
+// behind it.
+func TestLinkDoesNotWaitForTheRestOfARecord(t *testing.T) {
+	s := newSession(t, false, tls.VersionTLS13)
+	defer syscall.Close(s.fd)
+	l := newLink(s.ours)
+	s.nc.SetReadDeadline(time.Now().Add(patience))
+	one, two := strings.Repeat("1", 2000), strings.Repeat("2", 2000) // longer than what crypto/tls reads ahead
+	records := append(s.raw.seal(typeData, []byte(one)), s.raw.seal(typeData, []byte(two))...)
+	b := make([]byte, 10_000)
+	for _, part := range []struct {
+		sent []byte
+		want string
+	}{{records[:len(records)-1], one}, {records[len(records)-1:], two}} {
+		_, err := syscall.Write(s.fd, part.sent)
+		require.NoError(t, err)
+		n, err := l.Read(b)
+		require.NoError(t, err)
+		assert.Equal(t, part.want, string(b[:n]))
+	}
+}
+
+// TestLinkReadsSeveralRecords reads what lies ready, with few reads of the socket, and holds no
+// memory when nothing does.
+func TestLinkReadsSeveralRecords(t *testing.T) {
+	s := newSession(t, false, tls.VersionTLS13)
+	defer syscall.Close(s.fd)
+	w := s.ours.NetConn().(*wire)
+	socket := &countingConn{Conn: w.Conn}
+	w.Conn = socket
+	l := newLink(s.ours)
+	const record, records = 2000, 8
+	var all []byte
+	for range records {
+		all = append(all, s.raw.seal(typeData, make([]byte, record))...)
+	}
+	_, err := syscall.Write(s.fd, all)
+	require.NoError(t, err)
+	b := make([]byte, 1<<16)
+	reads := 0
+	for n := 0; n < records*record; reads++ {
+		k, err := l.Read(b)
+		require.NoError(t, err)
+		n += k
+	}
+	assert.LessOrEqual(t, reads, 3, "reads") // the last record may lie in crypto/tls
+	assert.Equal(t, 1, socket.reads, "reads of the socket")
+	assert.Nil(t, w.memory)
+}
+
+// TestWireHoldsNoMemoryDuringAHandshake reads in small parts.
+func TestWireHoldsNoMemoryDuringAHandshake(t *testing.T) {
+	ln := rawconn.Listen(t)
+	w := Wire(rawconn.Open(t, ln.Addr().String()), nil).(*wire)
+	rawconn.Accept(t, ln).Send("hello")
+	_, err := w.Read(make([]byte, 1))
+	require.NoError(t, err)
+	assert.Nil(t, w.memory)
+	assert.Empty(t, w.ahead)
+}
+
+// countingConn counts reads.
+type countingConn struct {
+	net.Conn
+	reads int
+}
+
+func (c *countingConn) Read(b []byte) (int, error) {
+	c.reads++
+	return c.Conn.Read(b)
+}
+
+// TestEndBehindAReset has a connection end with close_notify or without, after a write learned
+// of a reset.
+func TestEndBehindAReset(t *testing.T) {
+	for end, want := range map[sessionEnds]reception{endsProperly: receivedEnd, endsCut: receivedReset} {
+		s := newSession(t, false, tls.VersionTLS13)
+		l := newLink(s.ours)
+		l.reset.Store(true)
+		if end == endsProperly {
+			_, err := syscall.Write(s.fd, s.raw.seal(typeAlert, []byte{1, 0}))
+			require.NoError(t, err)
+		}
+		s.finish(end)
+		_, err := l.Read(make([]byte, 1))
+		assert.Equal(t, want, receptionOf(err, l.wire), "the end is %v", err)
+		syscall.Close(s.fd)
+	}
+}
+
+// shortConn takes so many bytes.
+type shortConn struct {
+	net.Conn
+	short
+}
+
+func (c *shortConn) Write(b []byte) (int, error) { return c.short.Write(b) }
+
+// TestWireWritesWhatIsBehindFirst writes to a connection that takes a part.
+func TestWireWritesWhatIsBehindFirst(t *testing.T) {
+	for room, want := range []int{0, 0, 0, 1, 2, 3} {
+		w := &wire{Conn: &shortConn{short: short{room}}, behind: []byte("ab")}
+		n, err := w.Write([]byte("cde"))
+		assert.Equal(t, want, n)
+		assert.Equal(t, room < 5, err != nil, "%v", err)
+	}
+}
+
+// TestWhatLoopsTake has TLS be spoken over a connection in different ways: a loop takes one
+// of which it can replace the socket, after the handshakes.
+func TestWhatLoopsTake(t *testing.T) {
+	over := func(nc net.Conn) net.Conn { return Wire(nc, nil) }
+	bare := func(nc net.Conn) net.Conn { return nc }
+	other := func(nc net.Conn) net.Conn { return struct{ net.Conn }{nc} }
+	const silent = -1 // no handshake
+	for name, tt := range map[string]struct {
+		below []func(net.Conn) net.Conn // each TLS connection, from the socket up
+		shake int
+		taken bool
+	}{
+		"plain":                     {nil, 0, true},
+		"TLS":                       {[]func(net.Conn) net.Conn{over}, 0, true},
+		"before the handshake":      {[]func(net.Conn) net.Conn{over}, silent, false},
+		"without a wire":            {[]func(net.Conn) net.Conn{bare}, 0, false},
+		"over something else":       {[]func(net.Conn) net.Conn{other}, 0, false},
+		"TLS within TLS":            {[]func(net.Conn) net.Conn{over, over}, 0, true},
+		"that, without a wire":      {[]func(net.Conn) net.Conn{bare, over}, 0, false},
+		"that, with something else": {[]func(net.Conn) net.Conn{over, other}, 0, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			ln := rawconn.Listen(t)
+			tcp := rawconn.Open(t, ln.Addr().String())
+			server := net.Conn(rawconn.Accept(t, ln))
+			nc := tcp
+			var top net.Conn
+			for _, below := range tt.below {
+				top = below(nc)
+				client := tls.Client(top, anyServer)
+				nc = client
+				if tt.shake == silent {
+					break
+				}
+				theirs := tls.Server(server, testTLS())
+				server = theirs
+				shaken := make(chan error, 1)
+				go func() { shaken <- theirs.Handshake() }()
+				require.NoError(t, client.Handshake())
+				require.NoError(t, <-shaken)
+			}
+			socket, s := tcpOf(nc)
+			if !tt.taken {
+				assert.Nil(t, socket)
+				return
+			}
+			assert.Same(t, tcp, socket)
+			if top != nil {
+				assert.Same(t, top, s.top, "what the end is known by")
+				assert.Same(t, tcp, s.wire.Conn, "what is above the socket")
+				_, w := layers(nc)
+				assert.Same(t, top, w, "what the end is known by elsewhere")
+			}
+		})
+	}
 }

@@ -29,9 +29,10 @@ func (t *tail) add(p []byte, bufs *buffers) bool {
 	return true
 }
 
-// last returns the last size bytes that were added, or all if they are fewer.
+// last returns the last size bytes that were added, or all if they are fewer: there is no
+// room for more.
 func (t *tail) last() []byte {
-	return t.b.b[max(t.size, t.b.w-t.size):t.b.w]
+	return t.b.b[t.size:t.b.w]
 }
 
 // after returns the last size bytes of p and all that was added.
@@ -41,9 +42,6 @@ func (t *tail) after(p []byte) []byte {
 		return p
 	}
 	missing := min(t.size-len(t.last()), len(p))
-	if missing <= 0 {
-		return t.last()
-	}
 	start := t.size - missing
 	copy(t.b.b[start:], p[len(p)-missing:])
 	return t.b.b[start:t.b.w]
