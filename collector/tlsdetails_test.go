@@ -1,10 +1,11 @@
 package collector
 
 import (
-	"bytes"
 	"crypto/tls"
+	"encoding/binary"
 	"io"
 	"net"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -51,67 +52,74 @@ func TestProgramsGetX25519MLKEM768(t *testing.T) {
 	assert.Equal(t, tls.X25519MLKEM768, tc.ConnectionState().CurveID, "key exchange")
 }
 
-// dottedHello is a ClientHello whose server name ends with a dot, as Python
-// requests sends it for such a URL. crypto/tls neither sends nor reads one.
-func dottedHello(t *testing.T) []byte {
+// clientHello is what crypto/tls sends first.
+func clientHello(t *testing.T, cfg *tls.Config) string {
 	t.Helper()
 	client, server := net.Pipe()
 	defer server.Close()
 	go func() {
 		defer client.Close()
-		tls.Client(client, &tls.Config{InsecureSkipVerify: true, ServerName: host + "x"}).Handshake()
+		tls.Client(client, cfg).Handshake()
 	}()
-	b := make([]byte, 16<<10)
-	n, err := server.Read(b)
+	header := make([]byte, 5)
+	_, err := io.ReadFull(server, header)
 	require.NoError(t, err)
-	for !bytes.Contains(b[:n], []byte(host+"x")) {
-		k, err := server.Read(b[n:])
-		require.NoError(t, err)
-		n += k
-	}
-	return bytes.Replace(b[:n], []byte(host+"x"), []byte(host+"."), 1)
+	hello := make([]byte, binary.BigEndian.Uint16(header[3:]))
+	_, err = io.ReadFull(server, hello)
+	require.NoError(t, err)
+	return string(header) + string(hello)
 }
 
-// TestServerNameWithADot checks that such a program is tunnelled, within a CONNECT and
-// on a TLS listener.
-func TestServerNameWithADot(t *testing.T) {
-	hello := string(dottedHello(t))
-	for name, connect := range map[string]string{"dot": host + ".:443", "no dot in the CONNECT": host + ":443"} {
+// TestHelloThatIsNotAnswered checks that a program is tunnelled, within a CONNECT and on a
+// TLS listener, whose ClientHello cannot be answered but by the upstream: with a server name
+// that ends with a dot, which crypto/tls neither sends nor reads, and with old versions.
+func TestHelloThatIsNotAnswered(t *testing.T) {
+	named := func(name string, newest uint16) string {
+		return clientHello(t, &tls.Config{InsecureSkipVerify: true, ServerName: name, MinVersion: tls.VersionTLS10, MaxVersion: newest})
+	}
+	dotted := strings.Replace(named(host+"x", tls.VersionTLS13), host+"x", host+".", 1)
+	for name, test := range map[string]struct {
+		hello   string
+		connect string // "" for a TLS listener
+	}{
+		"dot":                         {dotted, host + ".:443"},
+		"dot, but not in the CONNECT": {dotted, host + ":443"},
+		"dot, on a TLS listener":      {dotted, ""},
+		"TLS 1.0":                     {named(host, tls.VersionTLS10), host + ":443"},
+		"TLS 1.1":                     {named(host, tls.VersionTLS11), host + ":443"},
+		"TLS 1.1 without a name":      {named("127.0.0.1", tls.VersionTLS11), host + ":443"},
+		"TLS 1.1, on a TLS listener":  {named(host, tls.VersionTLS11), ""},
+		"TLS 1.0 with a dot":          {strings.Replace(named(host+"x", tls.VersionTLS10), host+"x", host+".", 1), host + ":443"},
+	} {
 		t.Run(name, func(t *testing.T) {
 			r := newInterceptRig(t)
 			r.leadAll(host + ":443")
-			c := r.client()
-			c.Send("CONNECT " + connect + " HTTP/1.1\r\nHost: " + connect + "\r\n\r\n")
-			c.Expect(established)
-			c.Send(hello)
+			c := rawconn.Dial(t, r.addrTLS)
+			if test.connect != "" {
+				c = r.client()
+				c.Send("CONNECT " + test.connect + " HTTP/1.1\r\nHost: " + test.connect + "\r\n\r\n")
+				c.Expect(established)
+			}
+			c.Send(test.hello)
 			up := r.upstream()
-			up.Expect(hello)
+			up.Expect(test.hello)
 			up.Deliver("\x16response", c)
 			s := r.proxy.Stats()
 			assert.EqualValues(t, 1, s.TappedTunnels, s)
 		})
 	}
-	t.Run("a TLS listener", func(t *testing.T) {
-		r := newInterceptRig(t)
-		r.leadAll(host + ":443")
-		c := rawconn.Dial(t, r.addrTLS)
-		c.Send(hello)
-		up := r.upstream()
-		up.Expect(hello)
-		up.Deliver("\x16response", c)
-		s := r.proxy.Stats()
-		assert.EqualValues(t, 1, s.TappedTunnels, s)
-	})
-	t.Run("plain HTTP", func(t *testing.T) {
-		r := newRig(t)
-		c := r.client()
-		c.Send(request(host + "."))
-		up := r.upstream()
-		up.Expect(request(host + "."))
-		up.Deliver(okResponse, c)
-		r.begun()
-		if o := r.observed(); o.Call.Host != host+"." && o.Call.Host != host || o.Fault != classify.FaultNone {
-			t.Errorf("%+v", o)
-		}
-	})
+}
+
+// TestHostWithADot checks that the host of a plain request may end with a dot.
+func TestHostWithADot(t *testing.T) {
+	r := newRig(t)
+	c := r.client()
+	c.Send(request(host + "."))
+	up := r.upstream()
+	up.Expect(request(host + "."))
+	up.Deliver(okResponse, c)
+	r.begun()
+	if o := r.observed(); o.Call.Host != host+"." && o.Call.Host != host || o.Fault != classify.FaultNone {
+		t.Errorf("%+v", o)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/hostname"
@@ -14,10 +15,14 @@ import (
 // it is read. Those in use stay below 4 KiB.
 const maxHello = 16 << 10
 
+// anyTLS stands for every version of TLS.
+const anyTLS uint16 = 0
+
 var (
 	errHello        = errors.New("the ClientHello was read")
 	errHelloLarge   = errors.New("the ClientHello is too large")
 	errNoServerName = errors.New("the ClientHello names no server")
+	errOldTLS       = errors.New("the ClientHello offers no version of TLS that is served")
 )
 
 // greet begins a connection that starts with TLS. It is served like one that sent
@@ -62,11 +67,14 @@ func (p *pair) say(b []byte) error {
 }
 
 // readHello reads a ClientHello and returns the server it names, with all that
-// was read, also on error.
-func readHello(ctx context.Context, nc net.Conn) (name string, read []byte, err error) {
+// was read, also on error. It is an error if it offers no version of TLS from oldest on.
+func readHello(ctx context.Context, nc net.Conn, oldest uint16) (name string, read []byte, err error) {
 	r := &helloReader{Conn: nc}
 	err = tls.Server(r, &tls.Config{
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			if !offers(hello, oldest) {
+				return nil, errOldTLS
+			}
 			name = hello.ServerName
 			return nil, errHello
 		},
@@ -80,10 +88,17 @@ func readHello(ctx context.Context, nc net.Conn) (name string, read []byte, err 
 	return name, r.read, nil
 }
 
+// offers reports whether a ClientHello offers a version of TLS from oldest on.
+func offers(hello *tls.ClientHelloInfo, oldest uint16) bool {
+	return oldest == anyTLS || slices.ContainsFunc(hello.SupportedVersions, func(v uint16) bool {
+		return oldest <= v && v <= tls.VersionTLS13 // others are random (RFC 8701)
+	})
+}
+
 // readServerName is readHello, but also reads a name that ends with a dot. A
 // connection to that server can only be tunnelled.
 func readServerName(ctx context.Context, nc net.Conn) (name string, read []byte, err error) {
-	name, read, err = readHello(ctx, nc)
+	name, read, err = readHello(ctx, nc, anyTLS)
 	if err == nil {
 		return name, read, nil
 	}

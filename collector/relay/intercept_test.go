@@ -190,7 +190,6 @@ func TestSecuredIsToldOnce(t *testing.T) {
 		for name, cfg := range map[string]*tls.Config{
 			"unknown certificate authority":     {ServerName: "h"},
 			"unsupported application protocols": {InsecureSkipVerify: true, NextProtos: []string{"h2"}},
-			"unsupported versions":              {InsecureSkipVerify: true, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11},
 		} {
 			r := newTLSRig(t)
 			c := r.plainClient()

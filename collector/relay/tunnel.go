@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -60,7 +61,7 @@ func (p *pair) connect() bool {
 		if !p.expect(p.s.cfg.Timeouts.TLSHandshake) {
 			return p.stopped()
 		}
-		if ahead, ok := p.hello(); ok {
+		if ahead, ok := p.hello(cmp.Or(cfg.MinVersion, tls.VersionTLS12)); ok {
 			p.drop()
 			return p.intercept(cfg, ahead)
 		}
@@ -212,12 +213,12 @@ func speechOf(b []byte) (speech, bool) {
 }
 
 // hello reads the ClientHello within a CONNECT, and returns all that was read. It
-// follows expect. One that crypto/tls cannot read is not answered: the server may be
-// able to.
-func (p *pair) hello() (read []byte, ok bool) {
+// follows expect. One that crypto/tls cannot read, or that offers no version of TLS from
+// oldest on, is not answered: the server may be able to.
+func (p *pair) hello(oldest uint16) (read []byte, ok bool) {
 	f := &p.m.flows[program]
 	w := &wire{Conn: p.cl.Conn, ahead: append([]byte(nil), f.cur.unread()...)}
-	_, read, err := readHello(p.s.ctx, w)
+	_, read, err := readHello(p.s.ctx, w, oldest)
 	if err == nil || errors.Is(err, errNoServerName) || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return append(read, w.ahead...), true
 	}
