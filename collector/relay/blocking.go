@@ -307,11 +307,15 @@ func (d *blocking) fired() {
 	d.settle()
 }
 
-// noteIdle records since when no exchange has been running.
+// noteIdle records since when no exchange has been running, or that one has begun and
+// may not go on.
 func (p *pair) noteIdle() {
-	if p.m.stage == stageIdle {
+	switch p.m.stage {
+	case stageIdle:
 		p.s.idle.note(p, p.m.since)
-	} else {
+	case stageHead:
+		p.s.idle.noteLater(p, p.m.x.Start.Add(p.s.grace))
+	default:
 		p.s.idle.busy(p)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"runtime"
@@ -74,20 +75,22 @@ func (r *rig) ownTLS() string {
 	return ln.Addr().String()
 }
 
-// TestShutdownBeforeARequest stops the server while a program has sent less than a
-// request. It is not waited for: not for the rest, and not for the program to close
-// its side.
-func TestShutdownBeforeARequest(t *testing.T) {
+// eachUnfinished calls f for each driver and each way in which a program can send less
+// than a request, in parallel, when the server has read that. idle is set if the program
+// has sent nothing that a request may begin with.
+func eachUnfinished(t *testing.T, grace time.Duration, f func(t *testing.T, r *rig, c *peer, idle bool)) {
+	t.Helper()
 	hello := clientHello(t)
 	server := func(r *rig) string { return r.front }
 	starttls := func(r *rig) string { return r.frontTLS }
 	redirected := func(r *rig) string { return r.redirected("h") }
+	const nothing = "nothing"
 	tests := map[string]struct {
 		to      func(*rig) string
 		connect bool
 		sent    string
 	}{
-		"nothing":                              {server, false, ""},
+		nothing:                                {server, false, ""},
 		"one byte":                             {server, false, "G"},
 		"half a head":                          {server, false, "GET / HTTP/1.1\r\nHost: h\r\n"},
 		"a CONNECT":                            {server, true, ""},
@@ -114,7 +117,7 @@ func TestShutdownBeforeARequest(t *testing.T) {
 				r := newRig(t, func(c *Config) {
 					c.Timeouts.Linger, c.Timeouts.TLSHandshake, c.Timeouts.ReadHead = time.Hour, time.Hour, time.Hour
 				})
-				r.plain, r.srv.sniff = tt.connect, time.Hour
+				r.plain, r.srv.sniff, r.srv.grace = tt.connect, time.Hour, grace
 				c := r.dialTo(tt.to(r))
 				if tt.connect {
 					c.Send(connectRequest)
@@ -127,12 +130,41 @@ func TestShutdownBeforeARequest(t *testing.T) {
 				for r.srv.Stats().OpenClients == 0 {
 					runtime.Gosched()
 				}
-				ctx, cancel := context.WithTimeout(t.Context(), patience)
-				defer cancel()
-				assert.NoError(t, r.srv.Shutdown(ctx))
+				f(t, r, c, name == nothing)
 				assert.Empty(t, r.reported, "there was no exchange")
 				assert.Empty(t, r.secured, "nor a handshake that failed")
 			})
 		}
 	}
+}
+
+// TestShutdownBeforeARequest stops the server while a program has sent less than a
+// request. It is not waited for: not for the rest, and not for the program to close
+// its side.
+func TestShutdownBeforeARequest(t *testing.T) {
+	eachUnfinished(t, time.Hour, func(t *testing.T, r *rig, _ *peer, _ bool) {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		assert.NoError(t, r.srv.Shutdown(ctx))
+	})
+}
+
+// TestUnfinishedMakesRoom needs room while a program has sent less than a request. It
+// makes room, but for a grace within which it may send the rest.
+func TestUnfinishedMakesRoom(t *testing.T) {
+	t.Run("after the grace", func(t *testing.T) {
+		eachUnfinished(t, 0, func(t *testing.T, r *rig, c *peer, _ bool) {
+			rawconn.Await(t, func() bool { return r.srv.Reclaim() && r.srv.Stats().OpenClients == 0 }, "it does not make room")
+			_, err := io.Copy(io.Discard, c)
+			assert.NoError(t, err)
+		})
+	})
+	t.Run("within the grace", func(t *testing.T) {
+		eachUnfinished(t, time.Hour, func(t *testing.T, r *rig, _ *peer, idle bool) {
+			if !idle {
+				rawconn.Await(t, func() bool { return !r.srv.Reclaim() }, "it makes room")
+				assert.EqualValues(t, 1, r.srv.Stats().OpenClients)
+			}
+		})
+	})
 }

@@ -6,6 +6,10 @@ import (
 	"time"
 )
 
+// graceTime is how long a program that has begun a request or a TLS handshake counts as
+// busy. If it takes longer, it is idle from then on.
+const graceTime = time.Second
+
 // idlePairs finds the pair that has been idle for longest. Exchanges do not update
 // it: a pair is added when it is first idle, and keeps that time when it is used
 // again. take, which looks for the longest idle pair, notices this and moves the
@@ -18,14 +22,22 @@ type idlePairs struct {
 // idling is what idlePairs keeps of a pair.
 type idling struct {
 	since atomic.Int64 // in Unix nanoseconds; 0 while an exchange runs
+	later bool         // since was in the future when it was noted
 	in    atomic.Bool  // it is in idlePairs.queue
 	place place        // by since, or what that was before
 }
 
 // note notes since when the pair is idle.
-func (l *idlePairs) note(p *pair, since time.Time) {
+func (l *idlePairs) note(p *pair, since time.Time) { l.set(p, since, false) }
+
+// noteLater notes from when on the pair is idle.
+func (l *idlePairs) noteLater(p *pair, from time.Time) { l.set(p, from, true) }
+
+func (l *idlePairs) set(p *pair, since time.Time, later bool) {
+	tooLate := p.idle.later // its place may be, which is to be no later than since
+	p.idle.later = later
 	p.idle.since.Store(since.UnixNano())
-	if !p.idle.in.Load() {
+	if tooLate || !p.idle.in.Load() {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		l.add(p)
@@ -35,21 +47,20 @@ func (l *idlePairs) note(p *pair, since time.Time) {
 // busy notes that an exchange runs.
 func (l *idlePairs) busy(p *pair) { p.idle.since.Store(0) }
 
-// add puts a pair in that is idle. mu is held.
+// add gives a pair that is idle its place. mu is held.
 func (l *idlePairs) add(p *pair) {
-	since := p.idle.since.Load()
-	if since != 0 && !p.idle.in.Load() {
+	if since := p.idle.since.Load(); since != 0 {
 		p.idle.in.Store(true)
 		l.queue.set(&p.idle.place, p, time.Unix(0, since))
 	}
 }
 
 // take removes and returns the pair that has been idle for longest; nil if none
-// is idle.
-func (l *idlePairs) take() *pair {
+// is idle now.
+func (l *idlePairs) take(now time.Time) *pair {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for len(l.queue) > 0 {
+	for len(l.queue) > 0 && !l.queue[0].at.After(now) {
 		p := l.queue[0].p
 		switch since := p.idle.since.Load(); {
 		case since != 0 && since != p.idle.place.at.UnixNano(): // it was used meanwhile

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// TestIdlePairsByAge has pairs go on and be idle again in every order, and takes
-// the one that has been idle for longest whenever there is any.
+// TestIdlePairsByAge has pairs go on and be idle again in every order, at once or later,
+// and takes the one that has been idle for longest whenever there is any.
 func TestIdlePairsByAge(t *testing.T) {
 	g := rand.New(rand.NewPCG(1, 1))
 	for range 200 {
@@ -29,7 +29,10 @@ func TestIdlePairsByAge(t *testing.T) {
 			case 0, 1, 2:
 				l.note(p, time.Unix(0, now))
 				since[p] = now
-			case 3, 4:
+			case 3:
+				since[p] = now + g.Int64N(20)
+				l.noteLater(p, time.Unix(0, since[p]))
+			case 4:
 				l.busy(p)
 				delete(since, p)
 			case 5:
@@ -39,23 +42,24 @@ func TestIdlePairsByAge(t *testing.T) {
 			default:
 				var want *pair
 				for p, at := range since {
-					if want == nil || at < since[want] {
+					if at <= now && (want == nil || at < since[want]) {
 						want = p
 					}
 				}
-				if got := l.take(); got != want {
+				got := l.take(time.Unix(0, now))
+				if since[got] != since[want] || (got == nil) != (want == nil) {
 					t.Fatalf("took a pair that has been idle since %d, want since %d", since[got], since[want])
 				}
-				delete(since, want)
+				delete(since, got)
 			}
 		}
 		for len(since) > 0 {
-			delete(since, l.take())
+			delete(since, l.take(time.Unix(0, 1<<40)))
 		}
 		for _, p := range pairs {
 			l.remove(p)
 		}
-		if p := l.take(); p != nil || len(l.queue) > 0 {
+		if p := l.take(time.Unix(0, 1<<40)); p != nil || len(l.queue) > 0 {
 			t.Fatalf("%d pairs are left", len(l.queue))
 		}
 	}
@@ -92,9 +96,9 @@ func TestIdlePairsAreFound(t *testing.T) {
 		for range n % 64 {
 			l.busy(&other) // to be late by as much
 		}
-		found := l.take()
+		found := l.take(time.Unix(0, 1<<40))
 		wait(&ended, n)
-		again := l.take()
+		again := l.take(time.Unix(0, 1<<40))
 		require.NotEqual(t, again == nil, found == nil, "round %d: found %p, then %p", n, found, again)
 	}
 }
@@ -145,7 +149,7 @@ func BenchmarkReclaim(b *testing.B) {
 			}
 			now := int64(len(pairs))
 			for b.Loop() {
-				p := l.take()
+				p := l.take(time.Unix(0, 1<<40))
 				if p == nil {
 					b.Fatal("none is idle")
 				}

@@ -51,12 +51,14 @@ func (p *pair) secure() bool {
 func (p *pair) speak(tc *tls.Conn) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting = false
+	yields := p.door == doorYields
+	p.door = doorBusy
+	p.s.idle.busy(p)
 	p.m.next()
 	p.m.now = time.Now()
 	p.m.since = p.m.now
 	p.cl = newLink(tc)
-	return !p.killed
+	return !p.killed && !yields
 }
 
 // stopped closes the connection because the server is draining. The machine does it:

@@ -23,7 +23,7 @@ func (r *rig) waits(n int) {
 	rawconn.Await(r.t, func() bool {
 		waiting := 0
 		r.srv.each(func(p *pair) {
-			if p.idle.since.Load() > 0 {
+			if since := p.idle.since.Load(); since > 0 && since <= time.Now().UnixNano() {
 				waiting++
 			}
 		})

@@ -15,10 +15,14 @@ func (m *machine) drain(now time.Time) {
 	}
 }
 
-// yield closes the connections if no request is on its way.
+// yield closes the connections if no request is on its way, or only a part of its head
+// after a grace.
 func (m *machine) yield(now time.Time) {
-	if m.stage == stageIdle && !m.at.unread() {
-		m.now = now
+	m.now = now
+	switch {
+	case m.at.unread():
+	case m.stage == stageIdle, m.stage == stageHead && now.Sub(m.x.Start) >= m.s.grace:
+		m.forget()
 		m.closeBoth(closeFIN, closeFIN)
 	}
 }

@@ -24,7 +24,7 @@ type pair struct {
 
 	mu         sync.Mutex // protects the fields below
 	where      where
-	waiting    bool // atDoor: no exchange runs, and the program may be interrupted
+	door       door // atDoor
 	killed     bool
 	cl, up     *link // nil atLoop
 	cancelDial context.CancelFunc
@@ -43,6 +43,15 @@ const (
 	atBlocking              // any goroutine that holds mu
 	atLoop                  // the thread of a loop
 	atEnd                   // no driver
+)
+
+// door is what a pair's own goroutine does.
+type door uint8
+
+const (
+	doorBusy   door = iota
+	doorWaits       // for the program, before an exchange: it may be interrupted
+	doorYields      // it was interrupted to make room, and ends
 )
 
 func newPair(s *Server, nc net.Conn, in *Intake) *pair {
@@ -154,7 +163,7 @@ func (p *pair) end() {
 	defer p.s.forget(p)
 	p.mu.Lock()
 	cl, up := p.cl, p.up
-	p.where, p.waiting, p.cl, p.up = atEnd, false, nil, nil
+	p.where, p.door, p.cl, p.up = atEnd, doorBusy, nil, nil
 	p.mu.Unlock()
 	if up != nil {
 		p.s.closeLink(up, p.m.bye[upstream])
@@ -244,7 +253,7 @@ func (p *pair) drain() {
 	case p.where == atLoop:
 		l := p.looped.on
 		l.post(p, func() { l.drain(p) })
-	case p.waiting:
+	case p.door == doorWaits:
 		p.cl.interrupt()
 	}
 }
@@ -261,6 +270,11 @@ func (p *pair) yield() {
 	case atLoop:
 		l := p.looped.on
 		l.post(p, func() { l.yield(p) })
+	case atDoor:
+		if p.door == doorWaits {
+			p.door = doorYields
+			p.cl.interrupt()
+		}
 	}
 }
 
@@ -291,26 +305,38 @@ func (p *pair) kill() {
 }
 
 // expect limits the time to read from the program before an exchange, which draining
-// the server ends, until expected. It reports false if the server is draining.
+// the server ends, and making room after a grace, until expected. It reports false if
+// the pair is to end.
 func (p *pair) expect(d time.Duration) bool {
+	p.s.idle.noteLater(p, time.Now().Add(p.s.grace))
 	if d > 0 {
 		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
 	}
 	return p.await(true)
 }
 
-// expected ends what expect began. It reports false if the server is draining.
+// expected ends what expect began. It reports false if the pair is to end.
 func (p *pair) expected() bool {
 	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
 	return p.await(false)
 }
 
-// await marks that no exchange runs: draining interrupts what the program is
-// waited for. It reports false if the server is draining.
+// await marks whether the program is waited for before an exchange, which may then be
+// interrupted. It reports false if the pair is to end.
 func (p *pair) await(waiting bool) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.waiting = waiting
+	if !waiting {
+		p.s.idle.busy(p)
+	}
+	switch {
+	case p.door == doorYields:
+		return false
+	case waiting:
+		p.door = doorWaits
+	default:
+		p.door = doorBusy
+	}
 	return !p.killed && !p.s.draining.Load()
 }
 

@@ -151,6 +151,7 @@ type Server struct {
 	inject  func(call) error // for tests, the error of a call that is to fail; usually nil
 	sniff   time.Duration    // sniffTime, unless a test sets it
 	pause   time.Duration    // pauseTime, likewise
+	grace   time.Duration    // graceTime, likewise
 	turn    atomic.Uint32
 	loops   sync.WaitGroup
 }
@@ -193,6 +194,7 @@ func New(cfg Config) *Server {
 		turned:    make(chan struct{}, cmp.Or(cfg.MaxTurnedAway, 32)),
 		sniff:     sniffTime,
 		pause:     pauseTime,
+		grace:     graceTime,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bufs.init(cfg.MaxHeadBytes, cfg.InspectBytes, cfg.TailBytes, cfg.BufferBytes)
@@ -317,10 +319,10 @@ func (s *Server) admit(p *pair) admission {
 	return admitted
 }
 
-// Reclaim closes the connection that has waited longest for a request. It
-// reports false if none waits.
+// Reclaim closes the connection that has waited longest for a request, which may have
+// begun. It reports false if none waits.
 func (s *Server) Reclaim() bool {
-	longest := s.idle.take()
+	longest := s.idle.take(time.Now())
 	if longest == nil {
 		return false
 	}

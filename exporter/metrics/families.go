@@ -123,7 +123,7 @@ var ( //nolint:goconst // a table: label names are best read in place
 	ConnectionsRefused = newCounter("ksyun_tap_client_connections_refused_total",
 		"Total number of client connections refused because the connection limit was reached: answered with 503, or closed without a response on listeners for TLS and redirected connections.")
 	ConnectionsReclaimed = newCounter("ksyun_tap_client_connections_reclaimed_total",
-		"Total number of idle client connections closed to make room for new ones.")
+		"Total number of client connections closed to make room for new ones, because they were idle or took long to send the head of a request or for a TLS handshake.")
 	BufferBytes = newGauge("ksyun_tap_buffer_bytes",
 		"Memory held by buffers in use, in bytes.")
 	BytesReceived = newCounter("ksyun_tap_client_received_bytes_total",
