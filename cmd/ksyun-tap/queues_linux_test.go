@@ -22,7 +22,7 @@ const limitedVariable = "TEST_LIMITED"
 
 // TestQueuesFollowTheMemoryLimit: with a memory limit, the system receives less ahead, from
 // programs by the limit on their connections, and from the API by how many there are.
-func TestQueuesFollowTheMemoryLimit(t *testing.T) { 
+func TestQueuesFollowTheMemoryLimit(t *testing.T) {
 	if os.Getenv(limitedVariable) == "" { // in a process of its own, which takes the limit when it starts
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // it is this test
 		cmd.Env = append(os.Environ(), "GOMEMLIMIT=256MiB", limitedVariable+"=1")

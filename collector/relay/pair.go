@@ -24,7 +24,8 @@ type pair struct {
 
 	mu         sync.Mutex // protects the fields below
 	where      where
-	door       door // atDoor
+	door       door      // atDoor
+	waits      time.Time // since when, at doorWaits
 	killed     bool
 	cl, up     *link // nil atLoop
 	cancelDial context.CancelFunc
@@ -258,7 +259,7 @@ func (p *pair) drain() {
 	}
 }
 
-// yield closes the pair if no request is on its way.
+// yield closes the pair if no request is on its way, or only a part after a grace.
 func (p *pair) yield() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -271,7 +272,7 @@ func (p *pair) yield() {
 		l := p.looped.on
 		l.post(p, func() { l.yield(p) })
 	case atDoor:
-		if p.door == doorWaits {
+		if p.door == doorWaits && time.Since(p.waits) >= p.s.grace {
 			p.door = doorYields
 			p.cl.interrupt()
 		}
@@ -308,9 +309,10 @@ func (p *pair) kill() {
 // the server ends, and making room after a grace, until expected. It reports false if
 // the pair is to end.
 func (p *pair) expect(d time.Duration) bool {
-	p.s.idle.noteLater(p, time.Now().Add(p.s.grace))
+	now := time.Now()
+	p.s.idle.noteLater(p, now.Add(p.s.grace))
 	if d > 0 {
-		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
+		p.cl.SetReadDeadline(now.Add(d)) //nolint:errcheck // reading shows it
 	}
 	return p.await(true)
 }
@@ -333,7 +335,7 @@ func (p *pair) await(waiting bool) bool {
 	case p.door == doorYields:
 		return false
 	case waiting:
-		p.door = doorWaits
+		p.door, p.waits = doorWaits, time.Now()
 	default:
 		p.door = doorBusy
 	}
