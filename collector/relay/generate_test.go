@@ -14,8 +14,8 @@ import (
 
 // plan is a generated request, with what is known about it without reading it.
 type plan struct {
-	raw     string // as the program sends it, an empty line before it included
-	skip    int    // length of that empty line
+	raw     string // as the program sends it, empty lines before it included
+	skip    int    // length of these empty lines
 	want    string // what the upstream gets; "" if that is nothing
 	head    int    // length of the head in want
 	method  string
@@ -276,8 +276,8 @@ func (g generator) request() *plan {
 
 	var raw, want strings.Builder
 	if g.chance(5) {
-		raw.WriteString("\r\n")
-		p.skip = 2
+		raw.WriteString(strings.Repeat("\r\n", 1+g.IntN(3)))
+		p.skip = raw.Len()
 	}
 	fmt.Fprintf(&raw, "%s %s %s\r\n", p.method, target, version)
 	if g.chance(8) {

@@ -149,7 +149,6 @@ type machine struct {
 
 	reported  bool // the handler knows the end of x
 	closeSoon bool // both sides close after the exchange, although neither asked for it
-	skipped   bool // the empty line before a request
 	killed    bool // the server was stopped
 
 	got  [2]reception // from each side
@@ -321,7 +320,7 @@ func (m *machine) begin() bool {
 	x.reset(m.now, m.s.cfg.TailBytes)
 	x.Client, x.Destination, x.Hello = m.client, m.destination, m.hello
 	m.x, m.hello = x, false
-	m.reported, m.skipped, m.scan, m.bad = false, false, 0, nil
+	m.reported, m.scan, m.bad = false, 0, nil
 	m.stage, m.request, m.req = stageHead, requestPassing, http1.Body{}
 	return true
 }

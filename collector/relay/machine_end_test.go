@@ -33,7 +33,7 @@ const (
 func (r *machineRig) waits(what string) {
 	r.t.Helper()
 	switch what {
-	case "a request", "the rest of a head", "a body to be rewritten", "more of what nobody asked for", "a refusal to be taken":
+	case "a request", "a request, behind empty lines", "the rest of a head", "a body to be rewritten", "more of what nobody asked for", "a refusal to be taken":
 		r.sendsFirst()
 		r.responds()
 		r.ends = nil
@@ -56,6 +56,10 @@ func (r *machineRig) waits(what string) {
 		r.later()
 	}
 	switch what {
+	case "a request, behind empty lines":
+		r.read(program, "\r\n\r")
+		r.read(program, "\n")
+		r.later()
 	case "the rest of a head":
 		r.read(program, "GET / HT")
 		r.later()
@@ -109,6 +113,7 @@ func TestDeadlines(t *testing.T) {
 		ends   []End
 	}{
 		"a request":                               {limits.ClientIdle - time.Second, "FIN, FIN", nil},
+		"a request, behind empty lines":           {limits.ClientIdle - time.Second, "FIN, FIN", nil},
 		"the rest of a head":                      {limits.ReadHead - time.Second, "lingers, FIN", nil},
 		"a body to be rewritten":                  {limits.Stall, "lingers, FIN", nil},
 		"an upstream":                             {0, "open", nil},
@@ -156,6 +161,8 @@ func TestEndsInEachStage(t *testing.T) {
 	}{
 		{"a request", program, "FIN, FIN", "cut, cut", "RST, RST", nil},
 		{"a request", upstream, "FIN, FIN", "cut, cut", "RST, RST", nil},
+		{"a request, behind empty lines", program, "FIN, FIN", "cut, cut", "RST, RST", nil},
+		{"a request, behind empty lines", upstream, "FIN, FIN", "cut, cut", "RST, RST", nil},
 		{"the rest of a head", program, "FIN, FIN", "cut, cut", "RST, RST", nil},
 		{"the rest of a head", upstream, "lingers, FIN", "cut, cut", "RST, RST", nil},
 		{"a body to be rewritten", program, "FIN, FIN", "cut, cut", "RST, RST", nil},
@@ -182,5 +189,27 @@ func TestEndsInEachStage(t *testing.T) {
 				r.wantEnds(tt.ends...)
 			}
 		}
+	}
+}
+
+// TestMakingRoomAndStopping asks a connection to make room for another one, or to stop,
+// before the head of a request is whole. Empty lines are none.
+func TestMakingRoomAndStopping(t *testing.T) {
+	for what, early := range map[string]string{
+		"a request":                     "FIN, FIN",
+		"a request, behind empty lines": "FIN, FIN",
+		"the rest of a head":            "open", // which has waited for a second already
+	} {
+		for grace, want := range map[time.Duration]string{time.Second + 1: early, time.Second: "FIN, FIN"} {
+			r := newMachine(t)
+			r.s.grace = grace
+			r.waits(what)
+			r.yield(r.now)
+			assert.Equal(t, want, r.closed(), "%s, a grace of %v: asked to make room", what, grace)
+		}
+		r := newMachine(t)
+		r.waits(what)
+		r.drain(r.now)
+		assert.Equal(t, "FIN, FIN", r.closed(), "%s: asked to stop", what)
 	}
 }

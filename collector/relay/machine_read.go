@@ -59,7 +59,7 @@ func (m *machine) room(from side) *buffer {
 		body = &m.ans
 	}
 	switch passing := m.passing(from); {
-	case !f.hasUnread() && m.headNext(from):
+	case !f.hasUnread() && from == upstream && m.stage == stageRelay && m.response == responseHead: // behind interim responses
 		f.cur.reset()
 	case f.cur == f.spill && !f.hasUnread():
 		f.spill.reset()
@@ -78,15 +78,6 @@ func (m *machine) room(from side) *buffer {
 		f.cur = f.spill
 	}
 	return f.cur
-}
-
-// headNext reports whether a side is about to send a head, and nothing that came
-// before it is kept: an empty line, or interim responses.
-func (m *machine) headNext(from side) bool {
-	if from == program {
-		return m.stage == stageHead
-	}
-	return m.stage == stageRelay && m.response == responseHead
 }
 
 // passing reports whether what a side sends belongs to a body.

@@ -103,13 +103,20 @@ func testRefusedButReadableRequestKeepsTheConnection(t *testing.T, newRig maker)
 	up.Deliver(okResponse, c)
 }
 
-func TestOneEmptyLineBeforeARequestIsPassedOver(t *testing.T) {
-	eachWay(t, testOneEmptyLineBeforeARequestIsPassedOver)
+func TestEmptyLinesBeforeARequestArePassedOver(t *testing.T) {
+	eachWay(t, testEmptyLinesBeforeARequestArePassedOver)
 }
 
-func testOneEmptyLineBeforeARequestIsPassedOver(t *testing.T, newRig maker) {
+func testEmptyLinesBeforeARequestArePassedOver(t *testing.T, newRig maker) {
 	const req = "GET / HTTP/1.1\r\nHost: h\r\n\r\n"
-	for _, pieces := range [][]string{{"\r\n" + req}, {"\r", "\n", req}, {"\r\n", req}} {
+	for _, pieces := range [][]string{
+		{"\r\n" + req},
+		{"\r", "\n", req},
+		{"\r\n", req},
+		{"\r\n\r", "\n\r", "\n" + req},
+		{strings.Repeat("\r\n", 10_000) + req},
+		{"\r", strings.Repeat("\n\r", 10_000), "\n", req},
+	} {
 		r := newRig(t)
 		c := r.client()
 		for _, p := range pieces {

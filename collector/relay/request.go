@@ -13,10 +13,7 @@ const maxHeld = 1 << 20
 // signatureRoom is by how much a request usually grows at most when it is rewritten.
 const signatureRoom = 2 << 10
 
-var (
-	errEmptyLines = &http1.RefusalError{Status: 400, Reason: "there is more than one empty line before the request"}
-	errRewrite    = errors.New("the request that was to be sent instead cannot be read")
-)
+var errRewrite = errors.New("the request that was to be sent instead cannot be read")
 
 // ErrNoBuffers is the error of a request that needs more memory than
 // Config.BufferBytes leaves.
@@ -29,12 +26,12 @@ func (m *machine) readHead() bool {
 	switch {
 	case err != nil:
 		m.refuse(err)
-	case n == len("\r\n") && m.skipped:
-		m.refuse(errEmptyLines)
-	case n == len("\r\n"): // one empty line is passed over (RFC 9112, 2.2)
+	case n == len("\r\n"): // empty lines are passed over (RFC 9112, 2.2), and begin no request
 		b.t += n
-		b.r, m.scan, m.skipped = b.t, 0, true
-		return b.t < b.w
+		b.r = b.t
+		m.releaseExchange()
+		m.stage = stageIdle
+		m.trim(program)
 	case n > 0:
 		m.parseHead(n)
 	default:

@@ -153,7 +153,9 @@ const pass = "pass"
 // verdict is that of package http1.
 func verdict(in []byte) string {
 	const limit = 64 << 10
-	in = bytes.TrimPrefix(in, []byte("\r\n")) // the relay passes over one empty line
+	for bytes.HasPrefix(in, []byte("\r\n")) { // the relay passes over empty lines
+		in = in[2:]
+	}
 	end, _, err := http1.ScanRequest(in, 0, limit)
 	if err == nil && end == 0 {
 		return "waits"

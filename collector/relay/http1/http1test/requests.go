@@ -131,7 +131,6 @@ func MalformedRequests() map[string]map[string]string {
 		"tls hello":                     "\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
 		"garbage":                       "\x00\x01\x02\x03",
 		"bare lf only":                  "\n",
-		"two empty lines":               "\r\n\r\nGET / HTTP/1.1\r\n" + host + "\r\n",
 		"blank first":                   " GET / HTTP/1.1\r\n" + host + "\r\n",
 		"http/0.9":                      "GET /\r\n",
 		"no target":                     line("GET HTTP/1.1"),
