@@ -24,7 +24,7 @@ const limitedVariable = "TEST_LIMITED"
 // programs by the limit on their connections, and from the API by how many there are.
 func TestQueuesFollowTheMemoryLimit(t *testing.T) {
 	if os.Getenv(limitedVariable) == "" { // in a process of its own, which takes the limit when it starts
-		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // it is this test
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 		cmd.Env = append(os.Environ(), "GOMEMLIMIT=256MiB", limitedVariable+"=1")
 		out, err := cmd.CombinedOutput()
 		require.NoError(t, err, "%s", out)
