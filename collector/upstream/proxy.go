@@ -116,7 +116,7 @@ func (p *Proxy) connect(ctx context.Context, nc net.Conn, address string, wrap f
 			return nil, err
 		}
 		if !stop() {
-			return nil, ctx.Err()
+			return nil, p.failed(ctx.Err())
 		}
 		return nc, nil
 	}
@@ -130,7 +130,7 @@ func (p *Proxy) connect(ctx context.Context, nc net.Conn, address string, wrap f
 	br := bufio.NewReader(io.LimitReader(nc, maxProxyHead))
 	resp, err := http.ReadResponse(br, &http.Request{Method: http.MethodConnect})
 	if err != nil {
-		return nil, p.failed(err)
+		return nil, p.failed(cmp.Or(ctx.Err(), err)) // the end of ctx may have cut a line off
 	}
 	resp.Body.Close() // a tunnel has none, and an error page does not matter
 	switch {
@@ -139,7 +139,7 @@ func (p *Proxy) connect(ctx context.Context, nc net.Conn, address string, wrap f
 	case resp.StatusCode/100 != 2:
 		return nil, &Error{Fault: classify.FaultUnreachable, Message: "The upstream proxy " + p.name + " answers CONNECT " + address + " with status " + strconv.Itoa(resp.StatusCode) + ". Allow it there, or name the host in NO_PROXY.", Lasting: resp.StatusCode/100 == 4}
 	case !stop():
-		return nil, ctx.Err()
+		return nil, p.failed(ctx.Err())
 	}
 	ahead, _ := br.Peek(br.Buffered()) // cannot fail: the bytes are buffered
 	if len(ahead) == 0 {
@@ -162,10 +162,14 @@ func (p *Proxy) connectSOCKS(ctx context.Context, nc net.Conn, address string) e
 	if err == nil {
 		_, err = d.Dial("tcp", address)
 	}
-	if err != nil {
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return p.failed(ctx.Err())
+	default:
 		return &Error{Fault: classify.FaultUnreachable, Message: "The upstream proxy " + p.name + " did not connect to " + address + ". Check its rules, user and password, or name the host in NO_PROXY."}
 	}
-	return nil
 }
 
 // resolve replaces the name in address by an IP address for a socks5 proxy. For
@@ -235,6 +239,8 @@ func (p *Proxy) failed(err error) error {
 	switch e.Fault { //nolint:exhaustive // the others have the message below
 	case classify.FaultExhausted:
 		return e
+	case classify.FaultDialTimeout:
+		return &Error{Fault: e.Fault, Message: "The upstream proxy " + p.name + " does not answer. Check that it is running and can reach the host, and routes and firewalls between this machine and the proxy."}
 	case classify.FaultLoop:
 		return &Error{Fault: e.Fault, Message: "The upstream proxy " + p.name + " is ksyun-tap itself. Unset HTTP_PROXY, HTTPS_PROXY and ALL_PROXY for ksyun-tap, or name another proxy."}
 	}

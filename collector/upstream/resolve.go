@@ -18,11 +18,6 @@ func dialBy(ctx context.Context, nd *net.Dialer, r Resolver, address string) (ne
 	if _, err := netip.ParseAddr(host); err == nil || r == nil {
 		return nd.DialContext(ctx, "tcp", address)
 	}
-	if nd.Timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, nd.Timeout)
-		defer cancel()
-	}
 	addrs, err := r.LookupNetIP(ctx, "ip", host)
 	if err != nil {
 		return nil, err

@@ -46,8 +46,8 @@ type Config struct {
 	// addresses. Otherwise only ConnectTo and Target.Address lead to them.
 	AnyAddress bool
 
-	Timeout    time.Duration // to connect, including name resolution; 0 is no limit
-	TLSTimeout time.Duration // for what follows: the proxy and TLS; 0 is no limit
+	Timeout    time.Duration // to connect, including name resolution and the proxy; 0 is no limit
+	TLSTimeout time.Duration // for TLS with the server, which follows; 0 is no limit
 
 	// Guard recognises connections that lead back to us.
 	Guard *Guard
@@ -125,17 +125,14 @@ func NewDialer(cfg Config) *Dialer {
 
 // Dial connects to t. Its errors are of type *Error, unless ctx ended.
 func (d *Dialer) Dial(ctx context.Context, t *Target) (net.Conn, error) {
-	nc, err := d.connect(ctx, t)
+	connecting, cancel := within(ctx, d.cfg.Timeout)
+	defer cancel()
+	nc, err := d.connect(connecting, t)
 	switch {
 	case err != nil && t.Proxy != nil:
 		return nil, t.Proxy.failed(err)
 	case err != nil:
 		return nil, dialError(err, t.Host)
-	}
-	if d.cfg.TLSTimeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, d.cfg.TLSTimeout)
-		defer cancel()
 	}
 	p := pathOf(nc)
 	if err := d.cfg.Guard.Connected(p.from, p.to); err != nil {
@@ -143,7 +140,10 @@ func (d *Dialer) Dial(ctx context.Context, t *Target) (net.Conn, error) {
 		return nil, err
 	}
 	defer d.cfg.Guard.Closed(p.from, p.to)
-	up, err := d.prepare(ctx, nc, t)
+	up, err := d.tunnel(connecting, nc, t)
+	if err == nil && t.TLS {
+		up, err = d.secure(ctx, up, t)
+	}
 	if d.cfg.Guard.cameBack(p) {
 		err = errLoop
 	}
@@ -152,6 +152,14 @@ func (d *Dialer) Dial(ctx context.Context, t *Target) (net.Conn, error) {
 		return nil, err
 	}
 	return up, nil
+}
+
+// within limits the time of ctx to timeout, unless that is 0.
+func within(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
+	if timeout == 0 {
+		return ctx, func() {}
+	}
+	return context.WithTimeout(ctx, timeout)
 }
 
 // connect makes the TCP connection to the server or its proxy.
@@ -166,7 +174,6 @@ func (d *Dialer) connect(ctx context.Context, t *Target) (net.Conn, error) {
 		address, trusted = t.authority(), false
 	}
 	nd := net.Dialer{
-		Timeout: d.cfg.Timeout,
 		// The address is checked as it is about to be connected to, so that a
 		// name cannot resolve to another address after the check.
 		ControlContext: func(_ context.Context, _, address string, raw syscall.RawConn) error {
@@ -188,23 +195,24 @@ func (d *Dialer) connect(ctx context.Context, t *Target) (net.Conn, error) {
 	return nc, err
 }
 
-// prepare sets up a new connection: the tunnel through the upstream proxy, if
-// there is one, and TLS with the server, if the target needs it.
-func (d *Dialer) prepare(ctx context.Context, nc net.Conn, t *Target) (net.Conn, error) {
-	var err error
-	if p := t.Proxy; p != nil {
-		if nc, err = p.secure(ctx, nc, d.tls, d.cfg.Wrap); err != nil {
-			return nil, err
-		}
-		if t.TLS || t.Tunnel || p.socks != nil {
-			if nc, err = p.connect(ctx, nc, t.authority(), d.cfg.Wrap); err != nil {
-				return nil, err
-			}
-		}
-	}
-	if !t.TLS {
+// tunnel opens the tunnel through the upstream proxy, if there is one, and the target
+// needs a tunnel.
+func (d *Dialer) tunnel(ctx context.Context, nc net.Conn, t *Target) (net.Conn, error) {
+	p := t.Proxy
+	if p == nil {
 		return nc, nil
 	}
+	nc, err := p.secure(ctx, nc, d.tls, d.cfg.Wrap)
+	if err != nil || !t.TLS && !t.Tunnel && p.socks == nil {
+		return nc, err
+	}
+	return p.connect(ctx, nc, t.authority(), d.cfg.Wrap)
+}
+
+// secure starts TLS with the server.
+func (d *Dialer) secure(ctx context.Context, nc net.Conn, t *Target) (net.Conn, error) {
+	ctx, cancel := within(ctx, d.cfg.TLSTimeout)
+	defer cancel()
 	tc := tls.Client(d.cfg.Wrap(nc, nil), d.tlsConfig(string(t.Host)))
 	if err := tc.HandshakeContext(ctx); err != nil {
 		return nil, tlsError(err, string(t.Host))

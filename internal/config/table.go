@@ -204,7 +204,7 @@ func (s *Settings) table() []setting {
 		},
 		{
 			name: "upstream.dial-timeout", value: Positive(&s.ProxyTimeouts.Dial), fallback: collector.DefaultTimeouts().Dial.String(),
-			help: "Timeout for connecting to the API, including name resolution but not TLS.",
+			help: "Timeout for connecting to the API, including name resolution and the response of an upstream proxy, but not TLS with the API.",
 		},
 		{
 			name: "upstream.response-timeout", value: Positive(&s.ProxyTimeouts.Response), fallback: collector.DefaultTimeouts().Response.String(),
