@@ -50,7 +50,7 @@ func (d *distrusts) failed(host hostname.Name, agent string, reason HandshakeRea
 		return
 	}
 	switch reason {
-	case HandshakeUntrusted, HandshakeHTTP2:
+	case HandshakeUntrusted:
 		d.all[key] = enoughRefusals
 	case HandshakeAborted:
 		d.all[key] = min(n+1, enoughRefusals)

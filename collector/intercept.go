@@ -43,8 +43,6 @@ const (
 	// HandshakeUntrusted means that the program does not trust the CA: it was
 	// not configured to, or it pins the host's certificate.
 	HandshakeUntrusted HandshakeReason = "untrusted_ca"
-	// HandshakeHTTP2 means that the program offers HTTP/2 only.
-	HandshakeHTTP2 HandshakeReason = "http2_only"
 	// HandshakeAborted means that the program closed the connection after it got
 	// the certificate, without an alert. Some programs that do not trust the CA
 	// do that.
@@ -55,7 +53,7 @@ const (
 
 // HandshakeReasons returns all values of HandshakeReason.
 func HandshakeReasons() []HandshakeReason {
-	return []HandshakeReason{HandshakeUntrusted, HandshakeHTTP2, HandshakeAborted, HandshakeTimeout, HandshakeOther}
+	return []HandshakeReason{HandshakeUntrusted, HandshakeAborted, HandshakeTimeout, HandshakeOther}
 }
 
 // connect routes a CONNECT. To a tapped host it is intercepted if possible,
@@ -161,8 +159,6 @@ func handshakeReason(err error) HandshakeReason {
 		return HandshakeTimeout
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return HandshakeAborted
-	case strings.Contains(err.Error(), "unsupported application protocols"): // crypto/tls has no name for it
-		return HandshakeHTTP2
 	}
 	return HandshakeOther
 }

@@ -135,7 +135,6 @@ func TestHandshakesThatFail(t *testing.T) {
 		"CA not trusted":       {shake(&tls.Config{ServerName: host, RootCAs: x509.NewCertPool()}), HandshakeUntrusted},
 		"CA not trusted, 1.2":  {shake(&tls.Config{ServerName: host, RootCAs: x509.NewCertPool(), MaxVersion: tls.VersionTLS12}), HandshakeUntrusted},
 		"pinned":               {shake(&tls.Config{InsecureSkipVerify: true, VerifyConnection: func(tls.ConnectionState) error { return errors.New("not my pin") }}), HandshakeUntrusted},
-		"HTTP/2 only":          {shake(&tls.Config{InsecureSkipVerify: true, ServerName: host, NextProtos: []string{"h2"}}), HandshakeHTTP2},
 		"another name":         {shake(&tls.Config{InsecureSkipVerify: true, ServerName: "eip.api.ksyun.com"}), HandshakeOther},
 		"closed instead":       {func(nc net.Conn) { nc.Close() }, HandshakeAborted},
 		"reset instead":        {func(nc net.Conn) { nc.(*net.TCPConn).SetLinger(0); nc.Close() }, HandshakeAborted},

@@ -72,40 +72,72 @@ func clientHello(t *testing.T, cfg *tls.Config) string {
 
 // TestHelloThatIsNotAnswered checks that a program is tunnelled, within a CONNECT and on a
 // TLS listener, whose ClientHello cannot be answered but by the upstream: with a server name
-// that ends with a dot, which crypto/tls neither sends nor reads, and with old versions.
+// that ends with a dot, which crypto/tls neither sends nor reads, with old versions, and
+// without HTTP/1.1. Its other connections are intercepted.
 func TestHelloThatIsNotAnswered(t *testing.T) {
 	named := func(name string, newest uint16) string {
 		return clientHello(t, &tls.Config{InsecureSkipVerify: true, ServerName: name, MinVersion: tls.VersionTLS10, MaxVersion: newest})
+	}
+	protocols := func(p ...string) string {
+		return clientHello(t, &tls.Config{InsecureSkipVerify: true, ServerName: host, NextProtos: p})
 	}
 	dotted := strings.Replace(named(host+"x", tls.VersionTLS13), host+"x", host+".", 1)
 	for name, test := range map[string]struct {
 		hello   string
 		connect string // "" for a TLS listener
 	}{
-		"dot":                         {dotted, host + ".:443"},
-		"dot, but not in the CONNECT": {dotted, host + ":443"},
-		"dot, on a TLS listener":      {dotted, ""},
-		"TLS 1.0":                     {named(host, tls.VersionTLS10), host + ":443"},
-		"TLS 1.1":                     {named(host, tls.VersionTLS11), host + ":443"},
-		"TLS 1.1 without a name":      {named("127.0.0.1", tls.VersionTLS11), host + ":443"},
-		"TLS 1.1, on a TLS listener":  {named(host, tls.VersionTLS11), ""},
-		"TLS 1.0 with a dot":          {strings.Replace(named(host+"x", tls.VersionTLS10), host+"x", host+".", 1), host + ":443"},
+		"dot":                            {dotted, host + ".:443"},
+		"dot, but not in the CONNECT":    {dotted, host + ":443"},
+		"dot, on a TLS listener":         {dotted, ""},
+		"TLS 1.0":                        {named(host, tls.VersionTLS10), host + ":443"},
+		"TLS 1.1":                        {named(host, tls.VersionTLS11), host + ":443"},
+		"TLS 1.1 without a name":         {named("127.0.0.1", tls.VersionTLS11), host + ":443"},
+		"TLS 1.1, on a TLS listener":     {named(host, tls.VersionTLS11), ""},
+		"HTTP/2 only":                    {protocols("h2"), host + ":443"},
+		"HTTP/2 only, on a TLS listener": {protocols("h2"), ""},
+		"HTTP/1.0 only":                  {protocols("http/1.0"), host + ":443"},
+		"other protocols":                {protocols("h2", "h3", "acme-tls/1"), host + ":443"},
+		"TLS 1.0 with a dot":             {strings.Replace(named(host+"x", tls.VersionTLS10), host+"x", host+".", 1), host + ":443"},
+	} {
+		for _, others := range []OtherHosts{OtherRefuse, OtherForward, OtherPass} {
+			t.Run(name+", "+others.String(), func(t *testing.T) {
+				r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = others })
+				r.leadAll(host + ":443")
+				c := rawconn.Dial(t, r.addrTLS)
+				if test.connect != "" {
+					c = r.client()
+					c.Send("CONNECT " + test.connect + " HTTP/1.1\r\nHost: " + test.connect + "\r\n\r\n")
+					c.Expect(established)
+				}
+				c.Send(test.hello)
+				up := r.upstream()
+				up.Expect(test.hello)
+				up.Deliver("\x16response", c)
+				s := r.proxy.Stats()
+				assert.EqualValues(t, 1, s.TappedTunnels, s)
+				r.inTLS()
+			})
+		}
+	}
+}
+
+// TestHelloThatIsRefused checks that such a program is not tunnelled to a port that
+// tunnels may not lead to.
+func TestHelloThatIsRefused(t *testing.T) {
+	for name, cfg := range map[string]*tls.Config{
+		"TLS 1.1":     {InsecureSkipVerify: true, ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11},
+		"HTTP/2 only": {InsecureSkipVerify: true, ServerName: host, NextProtos: []string{"h2"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newInterceptRig(t)
-			r.leadAll(host + ":443")
-			c := rawconn.Dial(t, r.addrTLS)
-			if test.connect != "" {
-				c = r.client()
-				c.Send("CONNECT " + test.connect + " HTTP/1.1\r\nHost: " + test.connect + "\r\n\r\n")
-				c.Expect(established)
-			}
-			c.Send(test.hello)
-			up := r.upstream()
-			up.Expect(test.hello)
-			up.Deliver("\x16response", c)
-			s := r.proxy.Stats()
-			assert.EqualValues(t, 1, s.TappedTunnels, s)
+			r.leadAll(host + ":8443")
+			c := r.client()
+			c.Send("CONNECT " + host + ":8443 HTTP/1.1\r\nHost: " + host + ":8443\r\n\r\n")
+			c.Expect(established)
+			c.Send(clientHello(t, cfg))
+			c.Expect("\x15\x03\x01\x00\x02\x02\x31") // access_denied
+			assert.Equal(t, classify.FaultUnsupported, r.observed().Fault)
+			r.untouched()
 		})
 	}
 }

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,14 +16,11 @@ import (
 // it is read. Those in use stay below 4 KiB.
 const maxHello = 16 << 10
 
-// anyTLS stands for every version of TLS.
-const anyTLS uint16 = 0
-
 var (
 	errHello        = errors.New("the ClientHello was read")
 	errHelloLarge   = errors.New("the ClientHello is too large")
 	errNoServerName = errors.New("the ClientHello names no server")
-	errOldTLS       = errors.New("the ClientHello offers no version of TLS that is served")
+	errNotServed    = errors.New("the ClientHello offers no version of TLS, or no protocol within, that is served")
 )
 
 // greet begins a connection that starts with TLS. It is served like one that sent
@@ -67,13 +65,14 @@ func (p *pair) say(b []byte) error {
 }
 
 // readHello reads a ClientHello and returns the server it names, with all that
-// was read, also on error. It is an error if it offers no version of TLS from oldest on.
-func readHello(ctx context.Context, nc net.Conn, oldest uint16) (name string, read []byte, err error) {
+// was read, also on error. It is an error if a server with cfg could not answer it; cfg
+// may be nil.
+func readHello(ctx context.Context, nc net.Conn, cfg *tls.Config) (name string, read []byte, err error) {
 	r := &helloReader{Conn: nc}
 	err = tls.Server(r, &tls.Config{
 		GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
-			if !offers(hello, oldest) {
-				return nil, errOldTLS
+			if cfg != nil && !serves(cfg, hello) {
+				return nil, errNotServed
 			}
 			name = hello.ServerName
 			return nil, errHello
@@ -88,17 +87,21 @@ func readHello(ctx context.Context, nc net.Conn, oldest uint16) (name string, re
 	return name, r.read, nil
 }
 
-// offers reports whether a ClientHello offers a version of TLS from oldest on.
-func offers(hello *tls.ClientHelloInfo, oldest uint16) bool {
-	return oldest == anyTLS || slices.ContainsFunc(hello.SupportedVersions, func(v uint16) bool {
+// serves reports whether a server with cfg has a version of TLS in common with a
+// ClientHello, and a protocol within if both name some (ALPN).
+func serves(cfg *tls.Config, hello *tls.ClientHelloInfo) bool {
+	oldest := cmp.Or(cfg.MinVersion, tls.VersionTLS12)
+	version := slices.ContainsFunc(hello.SupportedVersions, func(v uint16) bool {
 		return oldest <= v && v <= tls.VersionTLS13 // others are random (RFC 8701)
 	})
+	return version && (len(cfg.NextProtos) == 0 || len(hello.SupportedProtos) == 0 ||
+		slices.ContainsFunc(hello.SupportedProtos, func(p string) bool { return slices.Contains(cfg.NextProtos, p) }))
 }
 
 // readServerName is readHello, but also reads a name that ends with a dot. A
 // connection to that server can only be tunnelled.
 func readServerName(ctx context.Context, nc net.Conn) (name string, read []byte, err error) {
-	name, read, err = readHello(ctx, nc, anyTLS)
+	name, read, err = readHello(ctx, nc, nil)
 	if err == nil {
 		return name, read, nil
 	}

@@ -107,7 +107,7 @@ func FuzzDottedName(f *testing.F) {
 		if !isServerName(name) || !strings.HasSuffix(name, ".") {
 			t.Errorf("%q", name)
 		}
-		other, _, err := readHello(t.Context(), &script{r: bytes.NewReader(b), size: 1000}, anyTLS)
+		other, _, err := readHello(t.Context(), &script{r: bytes.NewReader(b), size: 1000}, nil)
 		assert.Error(t, err, "%q, and crypto/tls reads %q", name, other)
 	})
 }
@@ -138,7 +138,7 @@ func TestReadHello(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			for _, size := range []int{1 << 20, 100, 1} {
 				client := bytes.NewReader(tt.sent)
-				got, read, err := readHello(t.Context(), &script{r: client, size: size}, anyTLS)
+				got, read, err := readHello(t.Context(), &script{r: client, size: size}, nil)
 				taken := len(tt.sent) - client.Len()
 				require.LessOrEqual(t, taken, maxHello, "in pieces of %d: took %d bytes", size, taken)
 				if got != tt.name || (err == nil) != (tt.name != "") {
@@ -164,7 +164,7 @@ func FuzzReadHello(f *testing.F) {
 	f.Add(records(hello(f, &tls.Config{ServerName: "h.example"}), 7))
 	f.Add([]byte(getRequest))
 	f.Fuzz(func(t *testing.T, sent []byte) {
-		name, read, err := readHello(context.Background(), &script{r: bytes.NewReader(sent), size: 1 << 20}, anyTLS)
+		name, read, err := readHello(context.Background(), &script{r: bytes.NewReader(sent), size: 1 << 20}, nil)
 		if err != nil {
 			return
 		}

@@ -188,8 +188,7 @@ func TestSecuredIsToldOnce(t *testing.T) {
 	})
 	t.Run("when the handshake fails", func(t *testing.T) {
 		for name, cfg := range map[string]*tls.Config{
-			"unknown certificate authority":     {ServerName: "h"},
-			"unsupported application protocols": {InsecureSkipVerify: true, NextProtos: []string{"h2"}},
+			"unknown certificate authority": {ServerName: "h"},
 		} {
 			r := newTLSRig(t)
 			c := r.plainClient()

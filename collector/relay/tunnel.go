@@ -1,7 +1,6 @@
 package relay
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -54,14 +53,15 @@ func (p *pair) connect() bool {
 	if cfg == nil && !route.Plain {
 		return p.tunnel()
 	}
-	switch spoken := p.speech(cfg != nil); {
+	spoken := p.speech(cfg != nil)
+	switch {
 	case spoken == speaksNothing:
 		return false // it is not an exchange
 	case spoken == speaksTLS && cfg != nil:
 		if !p.expect(p.s.cfg.Timeouts.TLSHandshake) {
 			return p.stopped()
 		}
-		if ahead, ok := p.hello(cmp.Or(cfg.MinVersion, tls.VersionTLS12)); ok {
+		if ahead, ok := p.hello(cfg); ok {
 			p.drop()
 			return p.intercept(cfg, ahead)
 		}
@@ -70,7 +70,8 @@ func (p *pair) connect() bool {
 		}
 	case spoken == speaksHTTP && route.Plain:
 		return p.plain()
-	case cfg == nil && route.Unseen != nil:
+	}
+	if route.Unseen != nil {
 		m.h.Refuse(nil, x, route.Unseen, true)
 		if spoken == speaksTLS {
 			p.say(alert(alertAccessDenied)) //nolint:errcheck // the program may have closed the connection
@@ -213,12 +214,12 @@ func speechOf(b []byte) (speech, bool) {
 }
 
 // hello reads the ClientHello within a CONNECT, and returns all that was read. It
-// follows expect. One that crypto/tls cannot read, or that offers no version of TLS from
-// oldest on, is not answered: the server may be able to.
-func (p *pair) hello(oldest uint16) (read []byte, ok bool) {
+// follows expect. One that crypto/tls cannot read, or a server with cfg cannot answer, is
+// not answered: the upstream may be able to.
+func (p *pair) hello(cfg *tls.Config) (read []byte, ok bool) {
 	f := &p.m.flows[program]
 	w := &wire{Conn: p.cl.Conn, ahead: append([]byte(nil), f.cur.unread()...)}
-	_, read, err := readHello(p.s.ctx, w, oldest)
+	_, read, err := readHello(p.s.ctx, w, cfg)
 	if err == nil || errors.Is(err, errNoServerName) || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return append(read, w.ahead...), true
 	}

@@ -17,7 +17,6 @@ import (
 // fails.
 var handshakeAdvice = map[collector.HandshakeReason]string{
 	collector.HandshakeUntrusted: "Make the program trust bundle.pem of --intercept.ca-dir or .publish-dir (SSL_CERT_FILE, REQUESTS_CA_BUNDLE, AWS_CA_BUNDLE; NODE_EXTRA_CA_CERTS takes ca.pem), or run it with ksyun-tap exec.",
-	collector.HandshakeHTTP2:     "The tap serves HTTP/1.1 only. Configure the program to offer it as well.",
 	collector.HandshakeAborted:   "The program closed the connection without an alert, as some programs do that do not trust the CA. Check that it reads bundle.pem of --intercept.ca-dir or .publish-dir and does not pin certificates.",
 	collector.HandshakeTimeout:   "The program did not complete the handshake in time.",
 	collector.HandshakeOther:     "See the error.",
@@ -67,7 +66,7 @@ func Handshakes(log *zap.Logger, tunnels func() bool) func(collector.HandshakeEr
 func later(reason collector.HandshakeReason, tunnels bool) string {
 	if tunnels {
 		switch reason {
-		case collector.HandshakeUntrusted, collector.HandshakeHTTP2:
+		case collector.HandshakeUntrusted:
 			return "tunnelled unobserved until the next reload"
 		case collector.HandshakeAborted:
 			return "tunnelled unobserved until the next reload, if the next one ends the same way"

@@ -5,6 +5,7 @@ package e2e
 import (
 	"bufio"
 	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -74,13 +75,13 @@ func TestForwardProxy(t *testing.T) {
 
 	// Programs that cannot be intercepted are reported, with the host and what to
 	// do.
-	if err := throughConnect(tap.proxy, &tls.Config{InsecureSkipVerify: true, ServerName: apiHost, NextProtos: []string{"h2"}}); err == nil {
-		t.Error("HTTP/2 was agreed on")
+	if err := throughConnect(tap.proxy, &tls.Config{ServerName: apiHost, RootCAs: x509.NewCertPool()}); err == nil {
+		t.Error("the certificate was accepted")
 	}
-	tap.wait("TLS handshake with a program failed", `"reason":"http2_only"`, `"host":"`+apiHost+`"`, "The tap serves HTTP/1.1 only")
+	tap.wait("TLS handshake with a program failed", `"reason":"untrusted_ca"`, `"host":"`+apiHost+`"`, "Make the program trust bundle.pem")
 	_, metrics := get(t, "http://"+tap.admin+"/metrics")
-	if !strings.Contains(metrics, `ksyun_tap_intercept_handshake_errors_total{reason="http2_only"} 1`) {
-		t.Error("a program that speaks HTTP/2 only is not counted")
+	if !strings.Contains(metrics, `ksyun_tap_intercept_handshake_errors_total{reason="untrusted_ca"} 1`) {
+		t.Error("a program that does not trust the CA is not counted")
 	}
 }
 
