@@ -16,9 +16,9 @@ import (
 
 // TestBatches checks when queued observations are served.
 func TestBatches(t *testing.T) {
-	const batch = 128
+	const batch = 512
 	synctest.Test(t, func(t *testing.T) {
-		j := journal.New(0)
+		j := journal.New(4 * batch)
 		p := exporter.New(exporter.Options{Metrics: metrics.New(), Journal: j})
 		served := 0
 		// observe makes n observations. Of these and of those before, the number of
