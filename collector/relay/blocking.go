@@ -314,7 +314,7 @@ func (p *pair) noteIdle() {
 	case stageIdle:
 		p.s.idle.note(p, p.m.since)
 	case stageHead:
-		p.s.idle.noteLater(p, p.m.x.Start.Add(p.s.grace))
+		p.s.idle.noteLater(p, p.m.x.Start.Add(p.s.cfg.Timeouts.MakeRoom))
 	default:
 		p.s.idle.busy(p)
 	}

@@ -78,7 +78,7 @@ func (r *rig) ownTLS() string {
 // eachUnfinished calls f for each driver and each way in which a program can send less
 // than a request, in parallel, when the server has read that. idle is set if the program
 // has sent nothing that a request may begin with.
-func eachUnfinished(t *testing.T, grace time.Duration, f func(t *testing.T, r *rig, c *peer, idle bool)) {
+func eachUnfinished(t *testing.T, makeRoom time.Duration, f func(t *testing.T, r *rig, c *peer, idle bool)) {
 	t.Helper()
 	hello := clientHello(t)
 	server := func(r *rig) string { return r.front }
@@ -116,8 +116,9 @@ func eachUnfinished(t *testing.T, grace time.Duration, f func(t *testing.T, r *r
 				t.Parallel()
 				r := newRig(t, func(c *Config) {
 					c.Timeouts.Linger, c.Timeouts.TLSHandshake, c.Timeouts.ReadHead = time.Hour, time.Hour, time.Hour
+					c.Timeouts.MakeRoom = makeRoom
 				})
-				r.plain, r.srv.sniff, r.srv.grace = tt.connect, time.Hour, grace
+				r.plain, r.srv.sniff = tt.connect, time.Hour
 				c := r.dialTo(tt.to(r))
 				if tt.connect {
 					c.Send(connectRequest)
@@ -150,16 +151,16 @@ func TestShutdownBeforeARequest(t *testing.T) {
 }
 
 // TestUnfinishedMakesRoom needs room while a program has sent less than a request. It
-// makes room, but for a grace within which it may send the rest.
+// makes room, unless it has some time to send the rest.
 func TestUnfinishedMakesRoom(t *testing.T) {
-	t.Run("after the grace", func(t *testing.T) {
+	t.Run("at once", func(t *testing.T) {
 		eachUnfinished(t, 0, func(t *testing.T, r *rig, c *peer, _ bool) {
 			rawconn.Await(t, func() bool { return r.srv.Reclaim() && r.srv.Stats().OpenClients == 0 }, "it does not make room")
 			_, err := io.Copy(io.Discard, c)
 			assert.NoError(t, err)
 		})
 	})
-	t.Run("within the grace", func(t *testing.T) {
+	t.Run("later", func(t *testing.T) {
 		eachUnfinished(t, time.Hour, func(t *testing.T, r *rig, _ *peer, idle bool) {
 			if !idle {
 				rawconn.Await(t, func() bool { return !r.srv.Reclaim() }, "it makes room")

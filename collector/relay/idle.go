@@ -6,10 +6,6 @@ import (
 	"time"
 )
 
-// graceTime is how long a program that has begun a request or a TLS handshake counts as
-// busy. If it takes longer, it is idle from then on.
-const graceTime = time.Second
-
 // idlePairs finds the pair that has been idle for longest. Exchanges do not update
 // it: a pair is added when it is first idle, and keeps that time when it is used
 // again. take, which looks for the longest idle pair, notices this and moves the

@@ -200,12 +200,12 @@ func TestMakingRoomAndStopping(t *testing.T) {
 		"a request, behind empty lines": "FIN, FIN",
 		"the rest of a head":            "open", // which has waited for a second already
 	} {
-		for grace, want := range map[time.Duration]string{time.Second + 1: early, time.Second: "FIN, FIN"} {
+		for makeRoom, want := range map[time.Duration]string{time.Second + 1: early, time.Second: "FIN, FIN"} {
 			r := newMachine(t)
-			r.s.grace = grace
+			r.s.cfg.Timeouts.MakeRoom = makeRoom
 			r.waits(what)
 			r.yield(r.now)
-			assert.Equal(t, want, r.closed(), "%s, a grace of %v: asked to make room", what, grace)
+			assert.Equal(t, want, r.closed(), "%s: asked to make room after %v", what, makeRoom)
 		}
 		r := newMachine(t)
 		r.waits(what)

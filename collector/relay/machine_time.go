@@ -16,12 +16,12 @@ func (m *machine) drain(now time.Time) {
 }
 
 // yield closes the connections if no request is on its way, or only a part of its head
-// after a grace.
+// after Timeouts.MakeRoom.
 func (m *machine) yield(now time.Time) {
 	m.now = now
 	switch {
 	case m.at.unread():
-	case m.stage == stageIdle, m.stage == stageHead && now.Sub(m.x.Start) >= m.s.grace:
+	case m.stage == stageIdle, m.stage == stageHead && now.Sub(m.x.Start) >= m.s.cfg.Timeouts.MakeRoom:
 		m.forget()
 		m.closeBoth(closeFIN, closeFIN)
 	}

@@ -259,7 +259,7 @@ func (p *pair) drain() {
 	}
 }
 
-// yield closes the pair if no request is on its way, or only a part after a grace.
+// yield closes the pair if no request is on its way, or only a part after Timeouts.MakeRoom.
 func (p *pair) yield() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -272,7 +272,7 @@ func (p *pair) yield() {
 		l := p.looped.on
 		l.post(p, func() { l.yield(p) })
 	case atDoor:
-		if p.door == doorWaits && time.Since(p.waits) >= p.s.grace {
+		if p.door == doorWaits && time.Since(p.waits) >= p.s.cfg.Timeouts.MakeRoom {
 			p.door = doorYields
 			p.cl.interrupt()
 		}
@@ -306,11 +306,11 @@ func (p *pair) kill() {
 }
 
 // expect limits the time to read from the program before an exchange, which draining
-// the server ends, and making room after a grace, until expected. It reports false if
+// the server ends, and making room after Timeouts.MakeRoom, until expected. It reports false if
 // the pair is to end.
 func (p *pair) expect(d time.Duration) bool {
 	now := time.Now()
-	p.s.idle.noteLater(p, now.Add(p.s.grace))
+	p.s.idle.noteLater(p, now.Add(p.s.cfg.Timeouts.MakeRoom))
 	if d > 0 {
 		p.cl.SetReadDeadline(now.Add(d)) //nolint:errcheck // reading shows it
 	}

@@ -26,6 +26,7 @@ const killTime = time.Second
 // connections: each should be longer than the program's own timeout. 0 is no limit.
 type Timeouts struct {
 	ReadHead     time.Duration // from the first byte of a request to the end of its head
+	MakeRoom     time.Duration // for a head or a TLS handshake; then its connection is closed if another one needs room
 	ClientIdle   time.Duration // for the next request of a connection
 	Dial         time.Duration // to connect to the upstream
 	TLSHandshake time.Duration // with the upstream, and with the program
@@ -39,6 +40,7 @@ type Timeouts struct {
 func DefaultTimeouts() Timeouts {
 	return Timeouts{
 		ReadHead:     time.Minute,
+		MakeRoom:     time.Second,
 		ClientIdle:   10 * time.Minute,
 		Dial:         time.Minute,
 		TLSHandshake: 30 * time.Second,
@@ -151,7 +153,6 @@ type Server struct {
 	inject  func(call) error // for tests, the error of a call that is to fail; usually nil
 	sniff   time.Duration    // sniffTime, unless a test sets it
 	pause   time.Duration    // pauseTime, likewise
-	grace   time.Duration    // graceTime, likewise
 	turn    atomic.Uint32
 	loops   sync.WaitGroup
 }
@@ -194,7 +195,6 @@ func New(cfg Config) *Server {
 		turned:    make(chan struct{}, cmp.Or(cfg.MaxTurnedAway, 32)),
 		sniff:     sniffTime,
 		pause:     pauseTime,
-		grace:     graceTime,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())
 	s.bufs.init(cfg.MaxHeadBytes, cfg.InspectBytes, cfg.TailBytes, cfg.BufferBytes)
