@@ -94,7 +94,14 @@ func (s *sim) kill() {
 func (s *sim) yield() {
 	s.logf("yield")
 	s.deliver()
-	before, used := s.m.stage, s.m.stage != stageIdle || s.unread()
+	before, used := s.m.stage, s.unread()
+	switch before {
+	case stageIdle:
+	case stageHead:
+		used = used || s.now.Sub(s.m.x.Start) < s.m.s.cfg.Timeouts.MakeRoom
+	default:
+		used = true
+	}
 	if s.m.yield(s.now); used != (s.m.stage == before) {
 		s.fail("yields in stage %d, where a request is on its way: %v", before, used)
 	}
