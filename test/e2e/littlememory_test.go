@@ -303,17 +303,7 @@ func (l *little) heads() {
 
 // refused returns how many connections were refused, or closed to make room.
 func (l *little) refused() (sum int64) {
-	var metrics string
-	eventually(l.T, "the metrics are read", func() bool { // with many programs, it may take too long once
-		resp, err := http.Get("http://" + l.admin + "/metrics")
-		if err != nil {
-			return false
-		}
-		defer resp.Body.Close()
-		b, err := io.ReadAll(resp.Body)
-		metrics = string(b)
-		return err == nil
-	})
+	_, metrics := get(l.T, "http://"+l.admin+"/metrics")
 	for _, how := range []string{"refused", "reclaimed"} {
 		_, after, _ := strings.Cut(metrics, "\nksyun_tap_client_connections_"+how+"_total ")
 		var n float64
