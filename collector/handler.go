@@ -17,7 +17,7 @@ import (
 )
 
 // handler routes the requests of one client connection and turns each exchange
-// into an observation. What an idle connection does not need is shared by all.
+// into an observation.
 type handler struct {
 	p      *Proxy
 	client netip.AddrPort
@@ -34,25 +34,19 @@ type handler struct {
 	authority []byte
 
 	// Of the running exchange:
-	source classify.Source
-	body   int // bytes of the body that the call was read from
-	*work      // nil while none is needed
+	source  classify.Source
+	call    classify.Call
+	secrets classify.Secrets
+	body    int // bytes of the body that the call was read from
 
 	found found     // the last result of lookUp
 	dated time.Time // when the Date of a response was last read
 	names [4]named  // of the last access keys
 }
 
-// work is what is only needed for reading a request and for its observation. It is
-// reused by the exchanges of all connections.
-type work struct {
-	obs     classify.Observation
-	secrets classify.Secrets
-	request classify.Request
-	reply   classify.Response
-}
-
-var works = sync.Pool{New: func() any { return new(work) }}
+// observations are reused by the exchanges of all connections. One is in use while an
+// exchange is reported, so that few are, and these stay in the processor's caches.
+var observations = sync.Pool{New: func() any { return new(classify.Observation) }}
 
 // found is the destination for the current authority, unless rules is nil.
 type found struct {
@@ -73,19 +67,8 @@ func (h *handler) Route(x *relay.Exchange) (relay.Route, error) {
 
 // forget makes h ready for the next exchange.
 func (h *handler) forget() {
-	h.dest, h.source, h.sink, h.begun, h.why, h.body = destination{}, "", nil, false, errorResponse{}, 0
-	if h.work != nil {
-		*h.work = work{}
-		works.Put(h.work)
-		h.work = nil
-	}
-}
-
-// prepare makes sure that h has work.
-func (h *handler) prepare() {
-	if h.work == nil {
-		h.work = works.Get().(*work)
-	}
+	h.dest, h.source, h.sink, h.begun, h.why = destination{}, "", nil, false, errorResponse{}
+	h.call, h.secrets, h.body = classify.Call{}, classify.Secrets{}, 0
 }
 
 // maxAuthority is the length of the longest authority that may name a host. A longer one is
@@ -217,52 +200,55 @@ func (h *handler) guard() {
 func (h *handler) begin(x *relay.Exchange) {
 	defer h.guard()
 	h.begun = true
-	h.read(x)
+	r := h.request(x)
+	h.read(&r)
 	h.chooseSink()
-	h.sink.Begin(&h.obs.Call)
+	h.sink.Begin(&h.call)
+}
+
+// request is what the classifier reads of a request.
+func (h *handler) request(x *relay.Exchange) classify.Request {
+	q := &x.Request
+	body, _ := x.RequestBody()
+	return classify.Request{Method: classify.MethodName(q.Method()), Target: target(q), Host: h.authority, Header: q, Body: body}
 }
 
 // read parses the call and the secrets from the request.
-func (h *handler) read(x *relay.Exchange) {
-	h.prepare()
-	q := &x.Request
-	body, _ := x.RequestBody()
-	h.request.Method = classify.MethodName(q.Method())
-	h.request.Target = target(q)
-	h.request.Host = h.authority
-	h.request.Header = q
-	h.request.Body = body
-	h.obs.Call, h.secrets = h.rules.classifier.Request(&h.request)
-	h.body = len(body)
+func (h *handler) read(r *classify.Request) {
+	h.call, h.secrets = h.rules.classifier.Request(r)
+	h.body = len(r.Body)
 }
 
 // observe reports to the sink how the exchange ended.
 func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
+	o := observations.Get().(*classify.Observation)
+	defer func() {
+		*o = classify.Observation{}
+		observations.Put(o)
+	}()
 	defer h.guard()
-	h.prepare()
-	q, o := &x.Request, &h.obs
+	q, r := &x.Request, h.request(x)
 	o.Client, o.Source, o.Fault = h.client, h.source, fault
 	if fault.Refused() {
 		o.Call = classify.Call{Host: string(h.dest.Host)}
 	} else {
-		body, whole := x.RequestBody()
-		if len(body) > h.body {
-			service := o.Call.Service // as it began
-			h.read(x)
-			o.Call.Service = service
+		if len(r.Body) > h.body {
+			service := h.call.Service // as it began
+			h.read(&r)
+			h.call.Service = service
 		}
-		if !whole && len(body) > 0 {
+		o.Call, o.RequestBody = h.call, r.Body
+		if _, whole := x.RequestBody(); !whole && len(r.Body) > 0 {
 			o.Call.Unread = unread(x)
 		}
-		o.RequestBody = body
 		o.Credential = h.hash(h.secrets.AccessKey)
 	}
-	h.judge(x, fault)
-	h.scrub(x, fault)
-	h.inspect(x, fault)
+	reply := h.judge(o, x, fault)
+	h.scrub(o, &r)
+	h.inspect(o, x, &r, &reply)
 
 	o.Start, o.FirstByte, o.End = x.Start, x.FirstByte, x.Finish
-	o.Method, o.MethodOriginal = classify.MethodName(q.Method()), nil
+	o.Method = r.Method
 	if o.Method == classify.MethodOther {
 		o.MethodOriginal = q.Method()
 	}
@@ -271,7 +257,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 		o.Protocol = x.Response.Protocol()
 	}
 	o.Scheme, o.Port = h.dest.scheme(), h.dest.Port
-	o.Target = target(q)
+	o.Target = r.Target
 	o.Upstream = x.Upstream
 	o.UserAgent = q.Get("User-Agent")
 	o.Traceparent = q.Get("traceparent")
@@ -295,24 +281,21 @@ func (h *handler) chooseSink() {
 }
 
 // scrub removes the secrets of the request from the verdict.
-func (h *handler) scrub(x *relay.Exchange, fault classify.Fault) {
-	if fault.Refused() { // it was not read
-		h.request.Target, h.request.Header = target(&x.Request), &x.Request
-	}
+func (h *handler) scrub(o *classify.Observation, r *classify.Request) {
 	var own classify.Secrets // sent in place of the request's
 	if w, ok := h.way.(*resignWay); ok {
 		accessKey, token := w.signer.Sent()
 		own.AccessKey, own.Token = []byte(accessKey), []byte(token)
 	}
-	h.obs.Verdict.Scrub(&h.request, h.secrets, own)
+	o.Verdict.Scrub(r, h.secrets, own)
 }
 
-// judge sets the verdict.
-func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
-	v := &h.obs.Verdict
+// judge sets the verdict. It returns the response that it is of.
+func (h *handler) judge(o *classify.Observation, x *relay.Exchange, fault classify.Fault) classify.Response {
+	v := &o.Verdict
 	body, whole := x.ResponseBody()
-	h.reply = classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
-	h.obs.ResponseBody = body
+	reply := classify.Response{Status: x.Response.Status, Header: &x.Response, Body: body, Truncated: !whole}
+	o.ResponseBody = body
 	if fault != classify.FaultNone {
 		*v = h.rules.classifier.Fault(fault, x.Response.Status)
 		switch {
@@ -320,22 +303,23 @@ func (h *handler) judge(x *relay.Exchange, fault classify.Fault) {
 			v.RequestID, v.RequestIDSource = classify.MakeRequestID(h.why.id), classify.RequestIDTap
 			v.Message = h.why.message
 		case x.Response.Status != 0: // it broke off
-			v.RequestID = h.rules.classifier.RequestID(&h.reply)
+			v.RequestID = h.rules.classifier.RequestID(&reply)
 		default:
 			v.RequestID = classify.MakeRequestID(brokenField(x.Broken, "X-KSC-REQUEST-ID"))
 		}
 		v.AdoptRequestID(&x.Request)
-		return
+		return reply
 	}
 	if !whole {
-		h.reply.Tail = x.ResponseTail()
+		reply.Tail = x.ResponseTail()
 	}
-	*v = h.rules.classifier.Response(&h.obs.Call, &h.reply)
-	h.obs.ResponseTail = h.reply.Tail
+	*v = h.rules.classifier.Response(&o.Call, &reply)
+	o.ResponseTail = reply.Tail
 	v.AdoptRequestID(&x.Request)
 	if v.Unread == classify.UnreadLength {
 		v.Unread = unread(x)
 	}
+	return reply
 }
 
 // unread returns why a body was not kept completely.

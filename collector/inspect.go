@@ -15,25 +15,20 @@ const datedInterval = time.Second
 // inspect adds to the observation what a diagnosis needs, where it may be of
 // use: the API's time, the items of a batch that failed, and what is wrong with a
 // signature.
-func (h *handler) inspect(x *relay.Exchange, fault classify.Fault) {
-	if fault != classify.FaultNone {
+func (h *handler) inspect(o *classify.Observation, x *relay.Exchange, r *classify.Request, reply *classify.Response) {
+	if o.Fault != classify.FaultNone {
 		return
 	}
-	o := &h.obs
 	if since := x.Finish.Sub(h.dated); !o.Verdict.Outcome.Failed() && !o.Verdict.Empty && 0 <= since && since < datedInterval {
 		return
 	}
 	h.dated = x.Finish
 	o.Date = classify.ServerTime(&x.Response)
-	q := &x.Request
-	body, whole := x.RequestBody()
 	if o.Verdict.Outcome == classify.OutcomePartial {
-		o.Items = h.rules.classifier.Items(body, &h.reply, o.Verdict.FailedItems)
+		o.Items = h.rules.classifier.Items(r.Body, reply, o.Verdict.FailedItems)
 	}
-	if !o.Verdict.NotAuthenticated() {
-		return
+	if o.Verdict.NotAuthenticated() {
+		_, whole := x.RequestBody()
+		o.Signature = h.rules.classifier.Signature(r, signature.Extent{Body: whole, Fields: true})
 	}
-	o.Signature = h.rules.classifier.Signature(&classify.Request{
-		Method: classify.MethodName(q.Method()), Target: target(q), Host: h.authority, Header: q, Body: body,
-	}, signature.Extent{Body: whole, Fields: true})
 }

@@ -181,7 +181,8 @@ func (l *loop) letGo(p *pair) {
 	l.s.idle.busy(p)
 	l.timers.remove(&p.looped.timer)
 	if p.looped.queued {
-		l.due = slices.DeleteFunc(l.due, func(q *pair) bool { return q == p })
+		l.due[slices.Index(l.due, p)] = nil
+		p.looped.queued = false
 	}
 }
 

@@ -39,7 +39,7 @@ type loop struct {
 	wake    int // an eventfd
 	ends    []loopEnd
 	watches int32   // sockets ever watched
-	due     []*pair // those that sent something, or had their turns and are not done
+	due     []*pair // those that sent something, or had their turns and are not done; nil if they left
 	unsent  int     // bytes read since the pairs that are due were driven
 	timers  queue   // by when they fire
 	now     time.Time
@@ -180,18 +180,23 @@ func (l *loop) handle(events []unix.EpollEvent) {
 // of them, then sends for all of them.
 func (l *loop) driveDue() {
 	l.unsent = 0
-	for i := 0; i < len(l.due); i++ { //nolint:intrange // a pair that panics is removed
-		l.parse(l.due[i])
+	for _, p := range l.due {
+		if p != nil {
+			l.parse(p)
+		}
 	}
-	for i := 0; i < len(l.due); i++ { //nolint:intrange // likewise
-		l.send(l.due[i])
+	for _, p := range l.due {
+		if p != nil {
+			l.send(p)
+		}
 	}
-	for n := len(l.due); n > 0 && len(l.due) > 0; n-- {
-		p := l.due[0]
-		l.due = slices.Delete(l.due, 0, 1)
-		p.looped.queued = false
-		l.drive(p)
+	for i := range len(l.due) { // those that are queued meanwhile come next time
+		if p := l.due[i]; p != nil {
+			l.due[i], p.looped.queued = nil, false
+			l.drive(p)
+		}
 	}
+	l.due = slices.DeleteFunc(l.due, func(p *pair) bool { return p == nil })
 }
 
 func (l *loop) parse(p *pair) {
