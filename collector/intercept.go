@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/ca"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
@@ -67,12 +68,12 @@ func (h *handler) connect(authority, userAgent []byte) (relay.Route, error) {
 	d := &h.dest
 	var route relay.Route
 	if d.tapped {
-		agent := string(userAgent[:min(len(userAgent), maxAgent)])
+		id := newIdentity(h.client.Addr(), d.Host, userAgent)
 		route.Plain = true
 		others := h.rules.policy.OtherHosts
 		known := d.Port == 443 || d.Port == 80 || others == OtherPass
 		switch {
-		case others == OtherPass && h.p.distrusts.has(d.Host, agent):
+		case others == OtherPass && h.p.distrusts.tunnels(id, time.Now()):
 			// The program does not trust the CA: tunnel.
 		case h.p.intercepts(d.Host):
 			route.TLS = h.p.tlsConfig(d.Host)
@@ -85,7 +86,7 @@ func (h *handler) connect(authority, userAgent []byte) (relay.Route, error) {
 		default:
 			route.Unseen = errConnect
 		}
-		h.next = h.passages(agent)
+		h.next = h.passages(id)
 	}
 	d.TLS, d.proxied = false, nil // TLS is the program's, within the tunnel
 	d.blind, d.tapped, d.Tunnel = d.tapped, false, true
@@ -114,16 +115,16 @@ func (h *handler) Plain() {
 func (h *handler) Secured(err error) {
 	defer h.guard()
 	h.forget()
-	host, agent := h.next.host, h.next.agent
+	id := h.next.identity
 	if err == nil {
 		h.way = h.next.tls
-		h.p.distrusts.accepted(host, agent)
+		h.p.distrusts.accepted(id, time.Now())
 		h.p.intercepted.Add(1)
 		return
 	}
 	reason := handshakeReason(err)
-	h.p.distrusts.failed(host, agent, reason)
-	h.p.cfg.OnHandshakeError(HandshakeError{Host: string(host), Client: h.client, Reason: reason, Err: err})
+	h.p.distrusts.failed(id, reason, time.Now())
+	h.p.cfg.OnHandshakeError(HandshakeError{Host: string(id.host), Client: h.client, Reason: reason, Err: err})
 }
 
 // untrusted lists the alerts with which programs reject a certificate (RFC

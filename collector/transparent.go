@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
@@ -88,8 +89,9 @@ func (h *handler) connectTransparent(authority []byte, to netip.AddrPort) (relay
 	h.dest = h.redirected(host, to, true)
 	d := &h.dest
 	var route relay.Route
-	if d.tapped && h.p.intercepts(host) && !h.p.distrusts.has(host, "") {
-		h.next = passages{tls: &redirectedPassage{d.authority(), to}, host: host}
+	id := newIdentity(h.client.Addr(), host, nil)
+	if d.tapped && h.p.intercepts(host) && !h.p.distrusts.tunnels(id, time.Now()) {
+		h.next = passages{tls: &redirectedPassage{d.authority(), to}, identity: id}
 		route.TLS = h.p.tlsConfig(host)
 	}
 	// TLS that is not intercepted is the program's, within the tunnel.

@@ -7,7 +7,6 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay"
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
-	"github.com/ksyun-tap/ksyun-tap/hostname"
 )
 
 // way is how the requests of a program connection are routed. Each listener has
@@ -81,19 +80,18 @@ type passage struct {
 
 // passages are the ways within the CONNECT that is being routed, if it ends here.
 type passages struct {
-	tls   way
-	plain way
-	host  hostname.Name // of the CONNECT
-	agent string        // its User-Agent
+	tls      way
+	plain    way
+	identity identity // of the program
 }
 
 // passages returns the ways within a CONNECT to the destination of h.
-func (h *handler) passages(agent string) passages {
+func (h *handler) passages(id identity) passages {
 	d := &h.dest
 	return passages{
-		tls:   &passage{h.source, d.authority(), true},
-		plain: &passage{h.source, []byte(d.Host.WithPort(d.Port)), false},
-		host:  d.Host, agent: agent,
+		tls:      &passage{h.source, d.authority(), true},
+		plain:    &passage{h.source, []byte(d.Host.WithPort(d.Port)), false},
+		identity: id,
 	}
 }
 
