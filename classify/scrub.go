@@ -21,8 +21,13 @@ func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 	if !code && !message && !id && v.Inner == "" {
 		return
 	}
-	s := SecretsOf(r, known...)
+	s := redact.NewSet()
 	defer s.Release()
+	redact.LookIn(s, v.Code)
+	redact.LookIn(s, v.Inner)
+	redact.LookIn(s, v.Message)
+	redact.LookIn(s, v.RequestID.b[:v.RequestID.n])
+	addSecrets(s, r, known)
 	if code {
 		v.Code = s.RedactCode(v.Code)
 	}
@@ -39,13 +44,19 @@ func (v *Verdict) Scrub(r *Request, known ...Secrets) {
 // may be nil. The caller must release the set.
 func SecretsOf(r *Request, known ...Secrets) *redact.Set {
 	s := redact.NewSet()
+	addSecrets(s, r, known)
+	return s
+}
+
+// addSecrets adds the secrets of r and the known ones.
+func addSecrets(s *redact.Set, r *Request, known []Secrets) {
 	for _, k := range known {
 		s.Add(k.AccessKey)
 		s.Add(k.Signature)
 		s.Add(k.Token)
 	}
 	if r == nil {
-		return s
+		return
 	}
 	s.AddTarget(r.Target)
 	if r.Header != nil {
@@ -53,13 +64,12 @@ func SecretsOf(r *Request, known ...Secrets) *redact.Set {
 			s.AddField(name, value)
 		}
 	}
-	if len(r.Body) == 0 {
-		return s
+	if len(r.Body) == 0 || s.IsApart(r.Body) {
+		return
 	}
 	if isForm(get(r.Header, headerContentType), r.Body) {
 		s.AddForm(bytes.TrimRight(r.Body, "\r\n"))
 	}
 	eachPart(bytes.TrimPrefix(r.Body, byteOrderMark), s.AddParameter)
 	s.AddText(r.Body)
-	return s
 }

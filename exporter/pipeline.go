@@ -115,7 +115,7 @@ const (
 	// threads come first.
 	maxBatch = 1024
 	// maxQueuedTexts limits the memory of texts in the queue, such as URLs, which may have
-	// tens of KiB each. Usual ones take a fifth of it in a full queue.
+	// tens of KiB each, and the vendor's messages. Usual ones take a fifth of it in a full queue.
 	maxQueuedTexts = 8 << 20
 )
 
@@ -245,13 +245,13 @@ func (p *Pipeline) offer(k *kept, o *classify.Observation) {
 		p.drop(k, metrics.ReasonQueueFull)
 		return
 	}
-	texts := int64(o.TextBytes())
+	texts := textBytes(o)
 	if p.texts.Add(texts) > maxQueuedTexts {
 		p.texts.Add(-texts)
 		p.drop(k, metrics.ReasonQueueFull)
 		return
 	}
-	q := newQueued(k, o)
+	q := newQueued(k, o, texts)
 	if k.evidence {
 		q.exchange = p.copyExchange(o)
 	}

@@ -428,12 +428,28 @@ func TestFullQueueDropsAndCounts(t *testing.T) {
 // TestQueueOfLongTexts has the texts of the attempts in the queue need more memory than
 // they may, while there is room for more attempts.
 func TestQueueOfLongTexts(t *testing.T) {
+	const each = (8 << 20) / 4
+	for name, lengthen := range map[string]func(o *classify.Observation, n int){
+		"target":     func(o *classify.Observation, n int) { o.Target = bytes.Repeat([]byte("/"), n+len(o.Target)) },
+		"message":    func(o *classify.Observation, n int) { o.Verdict.Message += strings.Repeat("m", n) },
+		"code":       func(o *classify.Observation, n int) { o.Verdict.Code += strings.Repeat("c", n) },
+		"inner code": func(o *classify.Observation, n int) { o.Verdict.Inner += strings.Repeat("i", n) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := attempt.Get("error_throttled").Clone()
+			v := &o.Verdict
+			lengthen(o, each-o.TextBytes()-len(v.Message)-len(v.Code)-len(v.Inner))
+			testQueueOfLongTexts(t, o)
+		})
+	}
+}
+
+// testQueueOfLongTexts has the texts of an attempt take a quarter of what they may.
+func testQueueOfLongTexts(t *testing.T, o *classify.Observation) {
 	g := newGate()
 	out := newOutput(t, setting{core: g})
 	out.see(attempt.Get("error_signature"))
 	<-g.entered // the goroutine is busy, the queue empty
-	o := attempt.Get("error_throttled").Clone()
-	o.Target = bytes.Repeat([]byte("/"), (8<<20)/4-o.TextBytes()+len(o.Target))
 	for range 6 {
 		out.see(o)
 	}

@@ -28,6 +28,7 @@ type queued struct {
 	kept
 	observation classify.Observation
 	texts       []byte         // the memory of the observation's texts
+	held        int64          // see textBytes
 	exchange    *evidence.Copy // nil if there was no room for it, or evidence is false
 }
 
@@ -36,16 +37,25 @@ var spare = sync.Pool{New: func() any { return new(queued) }}
 // maxKeptTexts is the capacity in bytes up to which the memory of texts is reused.
 const maxKeptTexts = 4 << 10
 
-func newQueued(k *kept, o *classify.Observation) *queued {
+// textBytes returns the length of the texts that an observation in the queue holds. Those of
+// the verdict count although they are shared if the catalogue has them: most of the longest
+// are not.
+func textBytes(o *classify.Observation) int64 {
+	v := &o.Verdict
+	return int64(o.TextBytes() + len(v.Code) + len(v.Inner) + len(v.Message))
+}
+
+// newQueued returns a copy of o, whose texts are so many bytes.
+func newQueued(k *kept, o *classify.Observation, texts int64) *queued {
 	q := spare.Get().(*queued)
-	q.kept = *k
+	q.kept, q.held = *k, texts
 	q.texts = o.CloneInto(&q.observation, q.texts)
 	return q
 }
 
 // release gives the memory of q back. The caller must not use q afterwards.
 func (p *Pipeline) release(q *queued) {
-	p.texts.Add(-int64(len(q.texts)))
+	p.texts.Add(-q.held)
 	q.exchange.Release()
 	q.exchange = nil
 	clear(q.texts) // which have secrets, unlike what the next use of q overwrites

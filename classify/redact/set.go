@@ -2,6 +2,7 @@ package redact
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
@@ -28,6 +29,7 @@ type Set struct {
 	mem     []byte
 	text    []byte    // memory for the text that is searched
 	first   [256]bool // the bytes that needles begin with
+	within  within    // where they are looked for
 }
 
 var sets = sync.Pool{New: func() any { return new(Set) }}
@@ -40,6 +42,7 @@ func (s *Set) Release() {
 	clear(s.mem) // nothing is kept of a request
 	clear(s.text)
 	s.needles, s.mem, s.first = s.needles[:0], s.mem[:0], [256]bool{}
+	s.within.forget()
 	sets.Put(s)
 }
 
@@ -59,11 +62,8 @@ func (s *Set) Add(secret []byte) {
 		i += n
 	}
 	needle := s.mem[start:len(s.mem):len(s.mem)]
-	known := len(needle) < minSecret || string(needle) == "null" || string(needle) == "true" || string(needle) == "false"
-	for _, n := range s.needles {
-		known = known || bytes.Equal(n, needle)
-	}
-	if known {
+	useless := len(needle) < minSecret || !s.within.mayHave(needle) || string(needle) == "null" || string(needle) == "true" || string(needle) == "false"
+	if useless || slices.ContainsFunc(s.needles, func(n []byte) bool { return bytes.Equal(n, needle) }) {
 		s.mem = s.mem[:start]
 		return
 	}
@@ -132,6 +132,9 @@ func (s *Set) AddParameter(name, value []byte) {
 
 // AddTarget adds the secrets of a request target.
 func (s *Set) AddTarget(target []byte) {
+	if s.IsApart(target) {
+		return
+	}
 	path, query, _ := bytes.Cut(target, []byte{'?'})
 	s.AddText(path)
 	if !isHarmlessQuery(query) {
@@ -143,9 +146,11 @@ func (s *Set) AddTarget(target []byte) {
 // AddField adds the secrets of one header field.
 func (s *Set) AddField(name, value []byte) {
 	value = bytes.TrimSpace(value)
-	switch secret, _ := isSecretName(name); {
+	switch {
 	case len(name) >= len("authorization") && ascii.EqualFold(name[len(name)-len("authorization"):], "authorization"):
-		s.addAuthorization(value)
+		s.addAuthorization(value) // which may be encoded
+	case s.IsApart(value):
+		return
 	case ascii.EqualFold(name, "cookie"):
 		for pair := range bytes.SplitSeq(value, []byte{';'}) {
 			name, value, _ := bytes.Cut(pair, []byte{'='})
@@ -153,8 +158,8 @@ func (s *Set) AddField(name, value []byte) {
 				s.addValue(value)
 			}
 		}
-	case secret:
-		s.addValue(value)
+	default:
+		s.AddParameter(name, value)
 	}
 	s.AddText(value)
 }

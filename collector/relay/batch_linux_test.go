@@ -171,6 +171,46 @@ func TestTurnsAreLimited(t *testing.T) {
 	assert.EqualValues(t, size, n)
 }
 
+// TestLongHeadsHaveFewTurns has a program send several calls with long heads at once, all of
+// which are refused, while the response to another program is there to be passed on.
+func TestLongHeadsHaveFewTurns(t *testing.T) {
+	const calls, refusal = 4, "HTTP/1.1 400 Refused\r\nContent-Length: 0\r\n\r\n"
+	request := "GET / HTTP/1.1\r\nHost: h\r\nA: " + strings.Repeat("a", 60_000) + "\r\n\r\n"
+	r := newRig(t, func(c *Config) { c.Loops = 1 })
+	var c, other *peer
+	r.exchanges(2, func(l *loop, all []exchange) {
+		r.route = func(*Exchange) (Route, error) { return Route{}, errTest }
+		c, other = all[0].c, all[1].c
+		before, served := 0, false
+		all[0].p.m.h = reporting{all[0].p.m.h, func() {
+			if !served {
+				before++
+			}
+		}}
+		all[1].p.m.h = reporting{all[1].p.m.h, func() { served = true }}
+		fd := all[0].p.looped.socks[program].fd
+		assert.NoError(t, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF, calls*len(request)))
+		go io.WriteString(c, strings.Repeat(request, calls))
+		if !awaitPending(t, fd, calls*len(request)) {
+			return
+		}
+		var events []unix.EpollEvent
+		for _, e := range all {
+			io.WriteString(e.up, okResponse)
+			fd, of := r.arrives(e.p, upstream, unix.POLLIN)
+			events = append(events, unix.EpollEvent{Events: uint32(of), Fd: fd, Pad: l.ends[fd].watch})
+		}
+		all[0].p.looped.socks[program].readable = true
+		l.handle(events)
+		assert.True(t, served, "the other program has its response")
+		most := 1 + (maxTurn+r.srv.bufs.largeSize)/len(request)
+		assert.Less(t, most, 1+calls, "proves nothing")
+		assert.True(t, 1 < before && before <= most, "%d exchanges end before that of the other program, not 2 to %d", before, most)
+	})
+	c.Expect(okResponse + strings.Repeat(refusal, calls))
+	other.Expect(okResponse)
+}
+
 // waitingLoop returns a loop that only waits.
 func waitingLoop(t testing.TB) *loop {
 	t.Helper()

@@ -17,6 +17,10 @@ import (
 const (
 	// turns is how often one pair is read and written before others get a turn.
 	turns = 16
+	// maxTurn is for how many bytes read of one pair others wait before they get a turn.
+	// What costs most, reading heads and removing secrets, grows with their lengths: two
+	// of the longest heads are read, and not as many as there are turns.
+	maxTurn = 128 << 10
 	// interest is what the system reports of a socket, once for each change.
 	interest = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 	hangUp   = unix.EPOLLRDHUP | unix.EPOLLHUP | unix.EPOLLERR
@@ -397,7 +401,8 @@ func (l *loop) turn(p *pair) (left bool) {
 			m.wrote(side(to), n, l.now)
 		}
 	}
-	for range turns {
+	read := 0
+	for n := 0; n < turns && read < maxTurn; n++ {
 		progress := false
 		if e := m.take(); e != 0 {
 			if l.carryOut(p, e) {
@@ -419,7 +424,7 @@ func (l *loop) turn(p *pair) (left bool) {
 		for from := program; from <= upstream; from++ {
 			if lp.socks[from].canRead() {
 				if b := m.space(from); b != nil {
-					l.read(p, from, b)
+					read += l.read(p, from, b)
 					l.deliver(p)
 					progress = true
 				}
