@@ -43,8 +43,8 @@ type Config struct {
 	// tapped hosts only. It is also the size of the buffers. 0 means
 	// DefaultInspectBytes.
 	InspectBytes int
-	// MaxHeadBytes limits the size of the head of a request or response. 0 means
-	// DefaultMaxHeadBytes.
+	// MaxHeadBytes limits the size of the head of a request, and four times as much that
+	// of a response. 0 means DefaultMaxHeadBytes.
 	MaxHeadBytes int
 	// BufferBytes limits the memory of all buffers, in bytes. If it is used up,
 	// bodies are relayed without being inspected. 0 means no limit.

@@ -120,6 +120,16 @@ func (p *buffers) holding(n int) *buffer {
 	return unusual(size)
 }
 
+// longer returns a buffer with more room than b, for the head of a response, or nil if
+// there is no memory for it.
+func (p *buffers) longer(b *buffer) *buffer {
+	size := len(b.b) + p.largeSize
+	if !p.reserve(size, p.limit/headShare) {
+		return nil
+	}
+	return unusual(size)
+}
+
 // exactly returns a buffer with room for n bytes, also beyond the limit. It is for what a
 // connection begins with, when it has no other buffers.
 func (p *buffers) exactly(n int) *buffer {

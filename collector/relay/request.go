@@ -45,14 +45,21 @@ func (m *machine) readHead() bool {
 	return true
 }
 
-// makeRoom makes room behind the beginning of a head. A large buffer has it for
-// a longest one. It reports false if there is no memory for that of a request.
+// makeRoom makes room behind the beginning of a head. A large buffer has it for the
+// longest of a request. It reports false if there is no memory.
 func (m *machine) makeRoom(from side) bool {
 	b := m.flows[from].cur
 	switch {
 	case len(b.free()) > 0:
-	case b.t > headroom || len(b.b) > smallBuffer: // behind another message, or as long as may be
+	case b.t > headroom: // behind another message
 		m.move(from, b, b.t)
+	case len(b.b) > smallBuffer && from == program: // as long as may be
+	case len(b.b) > smallBuffer:
+		longer := m.s.bufs.longer(b)
+		if longer == nil {
+			return false
+		}
+		m.move(from, longer, b.t)
 	default:
 		large := m.s.bufs.getHead(from)
 		if large == nil {
@@ -190,6 +197,9 @@ func (m *machine) roomier(b *buffer, start, free int) *buffer {
 	}
 	if start > headroom+free { // behind another message
 		return b
+	}
+	if len(b.b) > m.s.bufs.largeSize && free < m.s.bufs.largeSize-smallBuffer { // behind a long head
+		return m.s.bufs.longer(b)
 	}
 	return nil
 }

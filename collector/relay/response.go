@@ -28,6 +28,10 @@ func (m *machine) relay() bool {
 	return true
 }
 
+// longHeads is how many times the limit of a request's head that of a response may be
+// long: programs that do not limit it to 16 KiB read some hundred.
+const longHeads = 4
+
 // readResponse looks for the end of the response's head.
 func (m *machine) readResponse() bool {
 	x, f := m.x, &m.flows[upstream]
@@ -35,14 +39,13 @@ func (m *machine) readResponse() bool {
 		return false
 	}
 	b := f.cur
-	n, next, err := http1.ScanResponse(b.unread(), m.scan, m.s.cfg.MaxHeadBytes)
+	n, next, err := http1.ScanResponse(b.unread(), m.scan, longHeads*m.s.cfg.MaxHeadBytes)
 	switch {
-	case err != nil:
+	case err != nil, n == 0 && !m.makeRoom(upstream):
 		m.raw()
 		return true
 	case n == 0:
 		m.scan = next
-		m.makeRoom(upstream)
 		return false
 	}
 	m.scan = 0

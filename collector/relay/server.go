@@ -54,7 +54,7 @@ func DefaultTimeouts() Timeouts {
 // Config is the configuration of a Server.
 type Config struct {
 	Timeouts     Timeouts
-	MaxHeadBytes int // of one head
+	MaxHeadBytes int // of the head of a request; that of a response may have four times as many
 	// InspectBytes is how much of a body an Exchange shows.
 	InspectBytes int
 	// TailBytes is how much it shows of the end of a longer one.

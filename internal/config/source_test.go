@@ -3,11 +3,8 @@ package config
 import (
 	"bytes"
 	"os"
-	"path/filepath"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/alecthomas/kingpin/v2"
 	"github.com/stretchr/testify/assert"
@@ -97,22 +94,4 @@ func TestUnknownVariables(t *testing.T) {
 	}
 	assert.Equal(t, []string{"KSYUN_TAP_LOG_LEVELS", "KSYUN_TAP_WEB_PORT", "KSYUN_TAP_X"}, names)
 	assert.Equal(t, "did you mean KSYUN_TAP_LOG_LEVEL?", unknown[0].Hint)
-}
-
-// TestPipes reads a configuration from a pipe, once.
-func TestPipes(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "pipe")
-	if err := syscall.Mkfifo(name, 0o600); err != nil {
-		t.Skip(err)
-	}
-	go os.WriteFile(name, []byte("log.level: warn\n"), 0o600)
-	f, err := Load(name)
-	if err != nil || len(f.values) != 1 {
-		t.Errorf("%+v, %v", f, err)
-	}
-	begin := time.Now()
-	if err := CheckRereadable("hint", "", name); err == nil || !strings.Contains(err.Error(), name) || time.Since(begin) > readTimeout {
-		t.Errorf("%v", err)
-	}
-	assert.NoError(t, CheckRereadable("hint", "testdata/good.yaml", "testdata/none.yaml"))
 }

@@ -65,6 +65,8 @@ const (
 	maxChunkLine   = 4096
 	maxChunkDigits = 16
 	maxTrailers    = 64 << 10
+	// maxOddLine limits a chunk line of a response, which other clients read.
+	maxOddLine = 64 << 10
 )
 
 type chunkState uint8
@@ -128,7 +130,13 @@ func (b *Body) chunkByte(c byte) error {
 	case chunkDigits:
 		switch {
 		case isHex(c):
-			if b.line > maxChunkDigits || b.left >= 1<<59 {
+			if b.line > maxChunkDigits {
+				if !b.lenient || b.line > maxChunkLine {
+					return errChunkLarge
+				}
+				b.odd = true // leading zeros
+			}
+			if b.left >= 1<<59 {
 				return errChunkLarge
 			}
 			b.left = b.left<<4 | int64(unhex(c))
@@ -136,6 +144,9 @@ func (b *Body) chunkByte(c byte) error {
 			b.state = extensionStart
 		case c == '\r':
 			b.state = chunkLineLF
+		case b.lenient && c == '\n':
+			b.odd = true
+			b.sized()
 		case b.lenient && isBlank(c):
 			b.odd, b.state = true, chunkBlanks
 		default:
@@ -145,6 +156,8 @@ func (b *Body) chunkByte(c byte) error {
 		switch {
 		case c == '\r':
 			b.state = chunkLineLF
+		case c == ';':
+			b.state = extensionStart
 		case !isBlank(c) || b.line > maxChunkLine-2:
 			return errChunkSize
 		}
@@ -152,12 +165,9 @@ func (b *Body) chunkByte(c byte) error {
 		if c != '\n' {
 			return errChunkLine
 		}
-		b.state = chunkData
-		if b.left == 0 {
-			b.line, b.state = 0, trailerFirst
-		}
+		b.sized()
 	case chunkDataCR:
-		if c != '\r' {
+		if c != '\r' { // behind a bare LF, Python reads on at another byte than curl
 			return errChunkEnd
 		}
 		b.state = chunkDataLF
@@ -174,10 +184,21 @@ func (b *Body) chunkByte(c byte) error {
 	return nil
 }
 
+// sized acts on the end of a chunk line.
+func (b *Body) sized() {
+	b.state = chunkData
+	if b.left == 0 {
+		b.line, b.state = 0, trailerFirst
+	}
+}
+
 // extensionByte takes one byte of chunk extensions (RFC 9112, 7.1.1).
 func (b *Body) extensionByte(c byte) error {
 	if b.line > maxChunkLine-2 && c != '\r' {
-		return errChunkLine
+		if !b.lenient || b.line > maxOddLine-2 {
+			return errChunkLine
+		}
+		b.odd = true
 	}
 	next := b.state.extended(c)
 	if next == extensionOdd && b.state != extensionOdd {
@@ -279,6 +300,9 @@ func (b *Body) trailerByte(c byte) error {
 	if b.line > maxTrailers {
 		return errTrailerLarge
 	}
+	if b.lenient {
+		return b.oddTrailerByte(c)
+	}
 	switch b.state {
 	case trailerFirst, trailerLine:
 		switch {
@@ -286,15 +310,13 @@ func (b *Body) trailerByte(c byte) error {
 			b.state = trailerEndLF
 		case isToken[c]:
 			b.name[0], b.named, b.state = c, 1, trailerName
-		case b.lenient && b.state == trailerLine && isBlank(c):
-			b.odd, b.state = true, trailerValue
 		default:
 			return errTrailer
 		}
 	case trailerName:
 		switch {
 		case c == ':':
-			if !b.lenient && isForbiddenTrailer(b.name[:b.named]) {
+			if isForbiddenTrailer(b.name[:b.named]) {
 				return errTrailerName
 			}
 			b.state = trailerValue
@@ -303,8 +325,6 @@ func (b *Body) trailerByte(c byte) error {
 				b.name[b.named] = c
 				b.named++
 			}
-		case b.lenient && c == ' ':
-			b.odd = true
 		default:
 			return errTrailer
 		}
@@ -325,6 +345,34 @@ func (b *Body) trailerByte(c byte) error {
 			return errTrailer
 		}
 		b.Done = true
+	}
+	return nil
+}
+
+// oddTrailerByte takes one byte of the trailers of a response. Clients pass over them:
+// only where they end matters.
+func (b *Body) oddTrailerByte(c byte) error {
+	first := b.state == trailerFirst || b.state == trailerLine
+	switch {
+	case b.state == trailerLF && c == '\n':
+		b.state = trailerLine
+	case b.state == trailerEndLF && c == '\n':
+		b.Done = true
+	case b.state == trailerLF, b.state == trailerEndLF:
+		return errTrailer // CR within a line
+	case c == '\r' && first:
+		b.state = trailerEndLF
+	case c == '\r':
+		b.odd = b.odd || b.state == trailerName // no colon
+		b.state = trailerLF
+	case c == '\n':
+		b.odd, b.Done, b.state = true, first, trailerLine
+	case b.state == trailerValue:
+		b.odd = b.odd || !isText[c]
+	case c == ':' && b.state == trailerName:
+		b.state = trailerValue
+	default:
+		b.odd, b.state = b.odd || !isToken[c], trailerName
 	}
 	return nil
 }

@@ -107,16 +107,19 @@ func TestLimitsOfChunks(t *testing.T) {
 	const first = "1;a=b\r\nx\r\n"
 	for name, tt := range map[string]struct {
 		body    func(more int) string
-		lenient bool // of responses only
+		lenient []bool // of responses, of requests or of both
 		want    error
 	}{
-		"extension": {func(more int) string { return first + line("0;", "e", "\r\n", maxChunkLine+more) + "\r\n" }, false, errChunkLine},
-		"blanks":    {func(more int) string { return first + line("0", " ", "\r\n", maxChunkLine+more) + "\r\n" }, true, errChunkSize},
+		"extension":     {func(more int) string { return first + line("0;", "e", "\r\n", maxChunkLine+more) + "\r\n" }, []bool{false}, errChunkLine},
+		"odd extension": {func(more int) string { return first + line("0;", "e", "\r\n", maxOddLine+more) + "\r\n" }, []bool{true}, errChunkLine},
+		"zeros":         {func(more int) string { return first + strings.Repeat("0", maxChunkLine+more) + "\r\n\r\n" }, []bool{true}, errChunkLarge},
+		"digits":        {func(more int) string { return first + strings.Repeat("0", maxChunkDigits+more) + "\r\n\r\n" }, []bool{false}, errChunkLarge},
+		"blanks":        {func(more int) string { return first + line("0", " ", "\r\n", maxChunkLine+more) + "\r\n" }, []bool{true}, errChunkSize},
 		"trailers": {func(more int) string {
 			return line("0;", "e", "\r\n", maxChunkLine) + line("A: b\r\nC: ", "d", "\r\n\r\n", maxTrailers+more)
-		}, false, errTrailerLarge},
+		}, []bool{false, true}, errTrailerLarge},
 	} {
-		for _, lenient := range []bool{true, tt.lenient} {
+		for _, lenient := range tt.lenient {
 			b := Body{kind: bodyChunked, lenient: lenient}
 			n, err := b.Take([]byte(tt.body(0)))
 			require.NoError(t, err, name)

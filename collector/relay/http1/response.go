@@ -29,8 +29,10 @@ func (p *Response) Reset() {
 func (p *Response) Parse(mem []byte, start, end int) error {
 	p.Reset()
 	p.mem, p.start, p.end = mem, start, end
-	p.line = p.nextLine(start)
-	if err := p.parseStatusLine(mem[start:p.lineEnd(p.line)]); err != nil {
+	first := start + emptyLines(mem[start:end])
+	p.odd = first > start
+	p.line = p.nextLine(first)
+	if err := p.parseStatusLine(mem[first:p.lineEnd(p.line)]); err != nil {
 		return err
 	}
 	if err := p.parseFields(); err != nil {
@@ -60,42 +62,41 @@ func (p *Response) parseStatusLine(line []byte) error {
 	if len(line) <= version || string(line[:len(versionPrefix)]) != versionPrefix {
 		return errStatusLine
 	}
-	switch minor := line[version-1]; {
-	case minor == '0':
-	case '1' <= minor && minor <= '9':
-		p.minor = 1
-		p.odd = p.odd || minor > '1'
-	default:
+	switch major, minor := line[len(versionPrefix)], line[version-1]; {
+	case major < '1' || major > '9' || line[version-2] != '.' || minor < '0' || minor > '9':
 		return errVersion
+	case major != '1' || minor > '1': // clients read it as 1.1
+		p.minor, p.odd = 1, true
+	default:
+		p.minor = minor - '0'
 	}
-	rest := bytes.TrimLeft(line[version:], " ")
+	rest := bytes.TrimLeft(line[version:], " \t")
 	blanks := len(line) - version - len(rest)
-	p.odd = p.odd || blanks > 1
-	if blanks == 0 || len(rest) < digits || len(rest) > digits && rest[digits] != ' ' {
+	if blanks == 0 || len(rest) < digits || len(rest) > digits && !isBlank(rest[digits]) {
 		return errStatusLine
 	}
+	p.odd = p.odd || blanks > 1 || line[version] == '\t' || len(rest) > digits && rest[digits] == '\t'
 	n, ok := number(rest[:digits])
 	if !ok || n < 100 {
 		return errStatusLine
 	}
 	p.Status = int(n)
-	if !p.isReadable(rest[digits:]) {
-		return errStatusLine
+	for _, c := range rest[digits:] {
+		if c == '\r' { // some take it for the end of the line
+			return errStatusLine
+		}
+		p.odd = p.odd || !isText[c]
 	}
 	return nil
 }
 
-// isReadable reports whether b, a line, is text, or holds characters that clients read
-// although they do not belong there.
-func (p *Response) isReadable(b []byte) bool {
+// isReadable reports whether b, a field line, is text, or holds characters that clients
+// read although they do not belong there.
+func isReadable(b []byte) bool {
 	for _, c := range b {
-		if isText[c] {
-			continue
-		}
 		if c == 0 || c == '\r' {
 			return false
 		}
-		p.odd = true
 	}
 	return true
 }
@@ -142,7 +143,8 @@ func (p *Response) parseFields() error {
 }
 
 // parseOdd reads a field that is folded, ends without CR, or holds
-// characters that do not belong there. It returns where the next one starts.
+// characters that do not belong there, or passes over a line without colon. It
+// returns where the next one starts.
 func (p *Response) parseOdd(at, last int) (next int, err error) {
 	p.odd = true
 	if isBlank(p.mem[at]) { // there is nothing that it could continue
@@ -152,10 +154,7 @@ func (p *Response) parseOdd(at, last int) (next int, err error) {
 	next = p.nextLine(at)
 	line := p.mem[at:p.lineEnd(next)]
 	n := bytes.IndexByte(line, ':')
-	if n < 0 {
-		return 0, errFieldName
-	}
-	for readable := p.isReadable(line); ; {
+	for readable := isReadable(line); ; {
 		if !readable {
 			return 0, errFieldValue
 		}
@@ -165,7 +164,13 @@ func (p *Response) parseOdd(at, last int) (next int, err error) {
 		folded = true
 		from := next
 		next = p.nextLine(next)
-		readable = p.isReadable(p.mem[from:p.lineEnd(next)])
+		readable = isReadable(p.mem[from:p.lineEnd(next)])
+	}
+	switch {
+	case n < 0 && folded:
+		return 0, errFieldName
+	case n < 0: // nobody takes it for a field
+		return next, nil
 	}
 
 	name := bytes.TrimRight(line[:n], " \t")

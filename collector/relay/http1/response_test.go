@@ -28,7 +28,7 @@ func readResponse(in []byte, step int, head bool) (a response, err error) {
 		rest := in[a.n:]
 		end, from := 0, 0
 		for at := min(step, len(rest)); end == 0; at = min(at+step, len(rest)) {
-			if end, from, err = ScanResponse(rest[:at], from, maxHead); err != nil {
+			if end, from, err = ScanResponse(rest[:at], from, 4*maxHead); err != nil {
 				return a, err
 			}
 			if end == 0 && at == len(rest) {

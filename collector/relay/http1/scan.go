@@ -35,12 +35,13 @@ func ScanRequest(b []byte, from, limit int) (end, next int, err error) {
 }
 
 // ScanResponse is ScanRequest for the head of a response, whose lines may end
-// without CR.
+// without CR, and which may come after empty lines.
 func ScanResponse(b []byte, from, limit int) (end, next int, err error) {
-	if n := min(len(b), len(versionPrefix)); string(b[:n]) != versionPrefix[:n] {
+	first := emptyLines(b)
+	if n := min(len(b)-first, len(versionPrefix)); string(b[first:first+n]) != versionPrefix[:n] {
 		return 0, from, errStatusLine
 	}
-	for next = from; ; {
+	for next = max(from, first); ; {
 		i := bytes.IndexByte(b[next:], '\n')
 		if i < 0 {
 			if len(b) >= limit {
@@ -59,8 +60,20 @@ func ScanResponse(b []byte, from, limit int) (end, next int, err error) {
 	}
 }
 
+// maxEmptyLines limits the bytes of empty lines before a response. Node and HAProxy
+// pass over them.
+const maxEmptyLines = 8
+
+// emptyLines returns the number of bytes of empty lines at the start of b.
+func emptyLines(b []byte) (n int) {
+	for n < min(len(b), maxEmptyLines) && (b[n] == '\n' || b[n] == '\r' && (n+1 == len(b) || b[n+1] == '\n')) {
+		n++
+	}
+	return n
+}
+
 // versionPrefix is what every response starts with.
-const versionPrefix = "HTTP/1."
+const versionPrefix = "HTTP/"
 
 // plausible checks the first byte, because something that is not HTTP may never
 // contain the end of a line.
