@@ -359,6 +359,14 @@ func testClientResetReachesTheUpstream(t *testing.T, newRig maker) {
 		n := r.ends(EndCanceled)
 		assert.Equal(t, 200, n.status, n)
 	})
+	t.Run("behind its end", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		c.CloseWrite()
+		up.ExpectEnd()
+		c.Reset()
+		r.ends(EndCanceled)
+	})
 	t.Run("within a body that was answered", func(t *testing.T) {
 		r := newRig(t)
 		c, up := r.begin("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 10\r\n\r\nhalf")

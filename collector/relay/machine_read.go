@@ -142,11 +142,12 @@ func (m *machine) compact(from side, n int) {
 	f.kept, f.cur, f.reading = small, small, small
 }
 
-// ended reports that a side will send no more.
+// ended reports that a side will send no more. A program that ended what it sends may
+// still reset its connection.
 func (m *machine) ended(from side, how reception, now time.Time) {
 	f := &m.flows[from]
 	f.reading = nil
-	if m.got[from] != receiving {
+	if got := m.got[from]; got != receiving && (from == upstream || how != receivedReset || got == receivedReset) {
 		return
 	}
 	m.now, m.since = now, now
