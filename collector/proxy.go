@@ -171,7 +171,7 @@ func (p *Proxy) Reload(policy Policy, classifier *classify.Classifier) error {
 func (p *Proxy) Prepare(policy Policy, classifier *classify.Classifier) (apply func(), err error) {
 	r, err := newRules(policy, classifier, upstream.Config{
 		Timeout: p.cfg.Timeouts.Dial, TLSTimeout: p.cfg.Timeouts.TLSHandshake,
-		Guard: p.guard, Reclaim: p.server.Reclaim, Control: p.server.LimitReceived, Wrap: relay.Wire,
+		Guard: p.guard, Reclaim: p.server.Reclaim, Control: relay.LimitReceived, Wrap: relay.Wire,
 	})
 	if err != nil {
 		return nil, err

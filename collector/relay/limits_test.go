@@ -4,8 +4,10 @@ import (
 	"crypto/tls"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -259,20 +261,73 @@ func TestTurnedAwayStays(t *testing.T) {
 	rawconn.Await(t, func() bool { return len(r.srv.turned) == 0 }, "the connection is not closed")
 }
 
-// TestQueuesOfAll: connections that begin one after another, and stay, keep what they got
-// while there were fewer. internal/limits counts on how much that is.
+// TestQueuesOfAll has connections come and go in any order: what was allotted to those that
+// there are is never more than the limit, but for the shortest queues.
 func TestQueuesOfAll(t *testing.T) {
-	const (
-		memory = 8 << 20
-		most   = 3.8 * memory
-	)
-	s := New(Config{QueueBytes: memory})
-	sum := 0
-	for size := mostQueue; size > leastQueue; {
-		size = s.queueSize()
-		sum += 4 * size
-		s.pairs[new(pair)] = struct{}{}
+	r := rand.New(rand.NewPCG(5, 6))
+	for range 200 {
+		q := queues{memory: r.Int64N(64 << 20)}
+		unlimited := q.memory == 0
+		var sizes []int
+		sum := int64(0)
+		for range 2000 {
+			if n := len(sizes); n > 0 && r.IntN(1000) < 300+n/2 {
+				i := r.IntN(n)
+				q.free(sizes[i])
+				sum -= int64(sizes[i])
+				sizes[i] = sizes[n-1]
+				sizes = sizes[:n-1]
+				continue
+			}
+			size := q.allot()
+			require.True(t, leastQueue <= size && size <= mostQueue, "%d bytes", size)
+			sizes = append(sizes, size)
+			sum += int64(size)
+			require.True(t, unlimited || pairQueues*(sum-int64(len(sizes)*leastQueue)) <= q.memory, "%d bytes for %d pairs of %d", sum, len(sizes), q.memory)
+		}
+		for _, size := range sizes {
+			q.free(size)
+		}
+		require.Zero(t, q.allotted)
 	}
-	assert.LessOrEqual(t, float64(sum), float64(most))
-	assert.Greater(t, float64(sum), 0.9*most, "internal/limits may divide more")
+}
+
+// TestQueuesOfMany has connections begin one after another: the first have the longest queues,
+// and later ones shorter ones. docs/design.md has these numbers.
+func TestQueuesOfMany(t *testing.T) {
+	q := queues{memory: (128 << 20) / 10 * 9 / 10}
+	var sizes []int
+	for range 614 {
+		sizes = append(sizes, q.allot()>>10)
+	}
+	assert.True(t, slices.IsSortedFunc(sizes, func(a, b int) int { return b - a }), "sizes %v", sizes)
+	first := map[int]int{} // connection with less than so many KiB
+	for _, size := range []int{128, 64, 32, 16, 9} {
+		first[size] = slices.IndexFunc(sizes, func(n int) bool { return n < size }) + 1
+	}
+	assert.Equal(t, map[int]int{128: 1, 64: 17, 32: 44, 16: 78, 9: 144}, first)
+	assert.Equal(t, mostQueue, (&queues{}).allot())
+}
+
+// TestQueuesOfPairsThatEnd has pairs end, be refused, and come too late: nothing stays allotted.
+func TestQueuesOfPairsThatEnd(t *testing.T) { eachWay(t, testQueuesOfPairsThatEnd) }
+
+func testQueuesOfPairsThatEnd(t *testing.T, newRig maker) {
+	r := newRig(t, func(c *Config) { c.QueueBytes, c.MaxConnections = 16<<20, 1 })
+	allotted := func() int64 {
+		r.srv.mu.Lock()
+		defer r.srv.mu.Unlock()
+		return r.srv.queues.allotted
+	}
+	c, up := r.begin(getRequest)
+	one := allotted()
+	assert.Positive(t, one)
+	turned := r.plainClient()
+	turned.Expect("HTTP/1.1 503 Busy\r\n\r\n")
+	assert.Equal(t, one, allotted(), "one was refused")
+	up.Deliver(okResponse, c)
+	r.ends(EndComplete)
+	c.Close()
+	r.isEmpty()
+	assert.Zero(t, allotted())
 }

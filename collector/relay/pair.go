@@ -18,6 +18,7 @@ type pair struct {
 	intake *Intake
 	client netip.AddrPort
 	bound  netip.AddrPort // where the program's connection was bound for, if it was redirected
+	queue  int            // bytes that the system queues in each direction; set when the pair is admitted
 	gone   chan struct{}  // closed at the end, for who waits for that; Server.mu protects it
 
 	idle idling
@@ -56,7 +57,6 @@ const (
 )
 
 func newPair(s *Server, nc net.Conn, in *Intake) *pair {
-	limitSendQueue(nc, s.queueSize())
 	p := &pair{s: s, intake: in, client: addrPort(nc.RemoteAddr()), cl: newLink(nc)}
 	p.m.s, p.m.at, p.m.client = s, p, p.client
 	p.m.now = time.Now()
@@ -73,6 +73,7 @@ func (p *pair) start() {
 			p.end()
 		}
 	}()
+	limitSendQueue(p.cl.Conn, p.queue)
 	if p.intake.Destination == nil && !p.intake.Hello && p.intake.TLS == nil {
 		p.m.h = p.intake.NewHandler(p.client)
 		if p.toLoop(nil) {
@@ -214,10 +215,10 @@ func (p *pair) dial(ctx context.Context, x *Exchange) (nc net.Conn, err error) {
 			nc, err = nil, errPanic
 		}
 	}()
-	if nc, err = p.m.h.Dial(ctx, x); err != nil {
+	if nc, err = p.m.h.Dial(context.WithValue(ctx, queueKey{}, p.queue), x); err != nil {
 		return nil, err
 	}
-	limitSendQueue(nc, p.s.queueSize())
+	limitSendQueue(nc, p.queue)
 	if err = p.wired(nc); err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"context"
 	"net"
 	"syscall"
 	"testing"
@@ -53,11 +54,11 @@ func TestLimitReceived(t *testing.T) {
 	limitSendQueue(program, leastQueue)
 	assert.LessOrEqual(t, fill(t, program, chunk), most)
 
-	few, many := New(Config{}), New(Config{QueueBytes: leastQueue})
-	for s, check := range map[*Server]func(t assert.TestingT, got, most any, _ ...any) bool{many: assert.LessOrEqual, few: assert.Greater} {
+	for size, check := range map[int]func(t assert.TestingT, got, most any, _ ...any) bool{leastQueue: assert.LessOrEqual, mostQueue: assert.Greater} {
+		ctx := context.WithValue(t.Context(), queueKey{}, size)
 		server := rawconn.Listen(t)
-		d := net.Dialer{Control: func(_, _ string, c syscall.RawConn) error { s.LimitReceived(c); return nil }}
-		nc, err := d.DialContext(t.Context(), "tcp", server.Addr().String())
+		d := net.Dialer{ControlContext: func(ctx context.Context, _, _ string, c syscall.RawConn) error { LimitReceived(ctx, c); return nil }}
+		nc, err := d.DialContext(ctx, "tcp", server.Addr().String())
 		require.NoError(t, err)
 		defer nc.Close()
 		sender, err := server.Accept()
@@ -85,10 +86,5 @@ func TestQueueSize(t *testing.T) {
 		{1, 1, 8 << 10},
 	} {
 		assert.Equal(t, tt.want, QueueSize(tt.memory, tt.connections), "%d of %d", tt.connections, tt.memory)
-		s := New(Config{QueueBytes: tt.memory})
-		for range tt.connections - 1 {
-			s.pairs[new(pair)] = struct{}{}
-		}
-		assert.Equal(t, tt.want, s.queueSize(), "%d of %d", tt.connections, tt.memory)
 	}
 }

@@ -62,9 +62,9 @@ type Config struct {
 	// BufferBytes limits the memory of all buffers: beyond it, bodies pass
 	// without being kept for inspection. 0 is no limit.
 	BufferBytes int64
-	// QueueBytes is the memory that the system's queues of all connections should take.
-	// The more connections there are, the shorter are the queues of new ones. 0 is no
-	// limit.
+	// QueueBytes is the memory that the system's queues of all connections should take,
+	// besides 32 KiB for each. The more of it those that there are have, the shorter are
+	// the queues of new ones. 0 is no limit.
 	QueueBytes int64
 	// MaxConnections limits the connections of programs. At the limit, the
 	// connection that has been idle for longest is closed for a new one; if none is
@@ -145,6 +145,7 @@ type Server struct {
 	mu        sync.Mutex // protects the fields below
 	listeners map[net.Listener]struct{}
 	pairs     map[*pair]struct{}
+	queues    queues
 	served    bool // connections may have come
 
 	turned chan struct{} // one for each connection that is being turned away
@@ -192,6 +193,7 @@ func New(cfg Config) *Server {
 		cfg:       cfg,
 		listeners: make(map[net.Listener]struct{}),
 		pairs:     make(map[*pair]struct{}),
+		queues:    queues{memory: cfg.QueueBytes},
 		turned:    make(chan struct{}, cmp.Or(cfg.MaxTurnedAway, 32)),
 		sniff:     sniffTime,
 		pause:     pauseTime,
@@ -315,6 +317,7 @@ func (s *Server) admit(p *pair) admission {
 		return atLimit
 	}
 	s.pairs[p] = struct{}{}
+	p.queue = s.queues.allot()
 	s.wg.Add(1)
 	return admitted
 }
@@ -386,6 +389,7 @@ func (s *Server) forget(p *pair) {
 		return
 	}
 	delete(s.pairs, p)
+	s.queues.free(p.queue)
 	if p.gone != nil {
 		close(p.gone)
 	}

@@ -55,7 +55,7 @@ type Config struct {
 	// could.
 	Reclaim func() bool
 	// Control is called with every socket before it is connected.
-	Control func(socket syscall.RawConn)
+	Control func(ctx context.Context, socket syscall.RawConn)
 	// Wrap wraps the connection below TLS, and one that the bytes in
 	// ahead were read from already, which must be read again. It is required.
 	Wrap func(nc net.Conn, ahead []byte) net.Conn
@@ -105,7 +105,7 @@ func NewDialer(cfg Config) *Dialer {
 		cfg.Reclaim = func() bool { return false }
 	}
 	if cfg.Control == nil {
-		cfg.Control = func(syscall.RawConn) {}
+		cfg.Control = func(context.Context, syscall.RawConn) {}
 	}
 	if cfg.Resolves == nil {
 		cfg.Resolves = func(hostname.Name) bool { return true }
@@ -176,11 +176,11 @@ func (d *Dialer) connect(ctx context.Context, t *Target) (net.Conn, error) {
 	nd := net.Dialer{
 		// The address is checked as it is about to be connected to, so that a
 		// name cannot resolve to another address after the check.
-		ControlContext: func(_ context.Context, _, address string, raw syscall.RawConn) error {
+		ControlContext: func(ctx context.Context, _, address string, raw syscall.RawConn) error {
 			if err := d.check(address, t.Host, trusted); err != nil {
 				return err
 			}
-			d.cfg.Control(raw)
+			d.cfg.Control(ctx, raw)
 			return d.mark(raw)
 		},
 	}

@@ -14,11 +14,11 @@ const (
 	// collector needs as much again, and the rest is for everything else.
 	bufferShare = 4
 	// queueShare is the divisor of the memory limit for the system's queues of
-	// connections, which a cgroup of version 2 counts. Each connection gets its part by how
-	// many there are when it begins, so those that began before have more. If all begin one
-	// after another, and none ends, they have up to 3.8 times this share, about a quarter
-	// of the limit: 1 + ln 16, as the relay's longest queue is 16 times the shortest.
-	queueShare = 16
+	// connections, which a cgroup of version 2 counts. The shortest queues, 32 KiB for each
+	// connection, are not part of it but of systemPair: with as many connections as there
+	// may be, they take another sixth. The system takes up to twice the length of a queue:
+	// with a sixth of the limit, 128 MiB were nearly all in use (docs/reliability.md).
+	queueShare = 10
 	// pairShare is the divisor of the memory limit for connections, each with small
 	// buffers for both directions: 24 KiB. An idle one takes 2.5 KiB, or 23.5 KiB with TLS
 	// on both sides, so most of this is for connections that are all in use at once.
@@ -78,7 +78,7 @@ func memoryLimit() int64 {
 func Buffers() int64 { return memoryShare(bufferShare) }
 
 // Queues is like Buffers, for the memory of the system's queues of connections: a
-// sixteenth.
+// tenth.
 func Queues() int64 { return memoryShare(queueShare) }
 
 func memoryShare(divisor int64) int64 {

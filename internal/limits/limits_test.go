@@ -52,17 +52,17 @@ func TestHeapAndQueuesFit(t *testing.T) {
 		memory, heap := shares(cgroup, tt.gomemlimit)
 		assert.Equal(t, tt.memory, memory, "%d", tt.gomemlimit)
 		assert.Equal(t, tt.heap, heap, "%d", tt.gomemlimit)
-		assert.LessOrEqual(t, float64(heap)+3.8*float64(memory)/queueShare, 0.9*cgroup)
+		assert.LessOrEqual(t, heap+memory/queueShare, int64(0.9*cgroup))
 	}
 }
 
-// TestShares: the queues of connections that begin one after another take up to 3.8 times
-// Queues, which must not be more than a quarter of the memory.
+// TestShares: the queues of connections take Queues, and the shortest ones of as many
+// connections as there may be, together no more than a third of the memory.
 func TestShares(t *testing.T) { //nolint:paralleltest // the limit is the process's
 	before := debug.SetMemoryLimit(128 << 20)
 	defer debug.SetMemoryLimit(before)
 	assert.EqualValues(t, 32<<20, Buffers())
-	assert.LessOrEqual(t, 3.8*float64(Queues()), float64(128<<20)/4)
+	assert.LessOrEqual(t, Queues()+int64(Connections(0, false))*32<<10, int64(128<<20)/3)
 	debug.SetMemoryLimit(math.MaxInt64)
 	assert.Zero(t, Buffers())
 	assert.Zero(t, Queues())
