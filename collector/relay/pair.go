@@ -18,7 +18,7 @@ type pair struct {
 	intake *Intake
 	client netip.AddrPort
 	bound  netip.AddrPort // where the program's connection was bound for, if it was redirected
-	queue  int            // bytes that the system queues in each direction; set when the pair is admitted
+	queue  int            // bytes that the system queues in each direction
 	gone   chan struct{}  // closed at the end, for who waits for that; Server.mu protects it
 
 	idle idling
@@ -57,7 +57,9 @@ const (
 )
 
 func newPair(s *Server, nc net.Conn, in *Intake) *pair {
-	p := &pair{s: s, intake: in, client: addrPort(nc.RemoteAddr()), cl: newLink(nc)}
+	queue := s.allotQueues()
+	limitSendQueue(nc, queue)
+	p := &pair{s: s, intake: in, queue: queue, client: addrPort(nc.RemoteAddr()), cl: newLink(nc)}
 	p.m.s, p.m.at, p.m.client = s, p, p.client
 	p.m.now = time.Now()
 	p.m.since = p.m.now
@@ -73,7 +75,6 @@ func (p *pair) start() {
 			p.end()
 		}
 	}()
-	limitSendQueue(p.cl.Conn, p.queue)
 	if p.intake.Destination == nil && !p.intake.Hello && p.intake.TLS == nil {
 		p.m.h = p.intake.NewHandler(p.client)
 		if p.toLoop(nil) {

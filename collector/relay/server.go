@@ -286,16 +286,32 @@ func (s *Server) handle(nc net.Conn, in *Intake) {
 			p.start()
 			return
 		case stopped:
+			s.freeQueues(p)
 			nc.Close()
 			return
 		case atLimit:
 			if !s.Reclaim() {
 				s.counters.refused.Add(1)
+				s.freeQueues(p)
 				s.turnAway(nc, in)
 				return
 			}
 		}
 	}
+}
+
+// allotQueues returns the length of the queues of a new pair, in bytes.
+func (s *Server) allotQueues() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.queues.allot()
+}
+
+// freeQueues takes back what a pair was allotted that is not admitted.
+func (s *Server) freeQueues(p *pair) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.queues.free(p.queue)
 }
 
 // admission is what comes of a new connection.
@@ -317,7 +333,6 @@ func (s *Server) admit(p *pair) admission {
 		return atLimit
 	}
 	s.pairs[p] = struct{}{}
-	p.queue = s.queues.allot()
 	s.wg.Add(1)
 	return admitted
 }
