@@ -146,9 +146,11 @@ func (m *machine) compact(from side, n int) {
 func (m *machine) ended(from side, how reception, now time.Time) {
 	f := &m.flows[from]
 	f.reading = nil
-	if m.got[from] != receiving {
+	if m.got[from] != receiving && (from == upstream || how != receivedReset || m.got[from] == receivedReset) {
 		return
 	}
+	// A program that only half-closed its connection waits for the response. One that closed it
+	// may be known by a reset later: the system asks with keep-alives.
 	m.now, m.since = now, now
 	m.got[from] = how
 	if from == program {
