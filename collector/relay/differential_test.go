@@ -321,7 +321,7 @@ func testFaultsAtEveryStage(t *testing.T, newRig maker) {
 				r := newRig(t, func(c *Config) {
 					if fault == "silence" {
 						t.Parallel()
-						c.Timeouts.Response, c.Timeouts.Stall, c.Timeouts.HalfClosed = inTime, inTime, inTime
+						c.Timeouts.Response, c.Timeouts.Stall, c.Timeouts.Unframed = inTime, inTime, inTime
 					}
 				})
 				c, up := r.begin(stage.request)

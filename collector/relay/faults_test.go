@@ -450,13 +450,21 @@ func testClientHalfCloseIsPassedOn(t *testing.T, newRig maker) {
 		up.Send(okResponse)
 		r.ends(EndCanceled)
 	})
+	t.Run("and is gone later", func(t *testing.T) {
+		r := newRig(t)
+		c, up := r.begin(getRequest)
+		c.CloseWrite()
+		up.ExpectEnd()
+		c.Reset()
+		r.ends(EndCanceled)
+	})
 	t.Run("and the upstream stays silent", func(t *testing.T) {
-		r := newRig(t, func(cfg *Config) { cfg.Timeouts.HalfClosed = 20 * time.Millisecond })
+		r := newRig(t, func(cfg *Config) { cfg.Timeouts.Response = 20 * time.Millisecond })
 		c, up := r.begin(getRequest)
 		c.CloseWrite()
 		up.ExpectEnd()
 		c.ExpectEnd()
-		r.ends(EndCanceled)
+		r.ends(EndTimeout)
 	})
 }
 

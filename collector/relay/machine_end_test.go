@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 )
 
 // later has a second pass.
@@ -106,7 +107,7 @@ func (r *machineRig) waits(what string) {
 
 // TestDeadlines lets the deadline of each stage pass.
 func TestDeadlines(t *testing.T) {
-	limits := Timeouts{ReadHead: 3 * time.Second, ClientIdle: 5 * time.Second, Response: 7 * time.Second, Stall: 11 * time.Second, HalfClosed: 13 * time.Second, Linger: 17 * time.Second}
+	limits := Timeouts{ReadHead: 3 * time.Second, ClientIdle: 5 * time.Second, Response: 7 * time.Second, Stall: 11 * time.Second, Unframed: 13 * time.Second, Linger: 17 * time.Second}
 	for what, tt := range map[string]struct {
 		limit  time.Duration // what is left of it
 		closed string
@@ -124,9 +125,9 @@ func TestDeadlines(t *testing.T) {
 		"the rest of a response":                  {limits.Response, "FIN, FIN", []End{EndTimeout}},
 		"a response to be taken":                  {limits.Stall, "RST, RST", []End{EndCanceled}},
 		"the last bytes to be taken":              {limits.Stall, "RST, RST", []End{EndClosed}},
-		"the response to a half-closed program":   {limits.HalfClosed, "FIN, RST", []End{EndCanceled}},
-		"more of what is no HTTP":                 {limits.HalfClosed, "FIN, FIN", []End{EndBadResponse}},
-		"more of what nobody asked for":           {limits.HalfClosed, "FIN, FIN", nil},
+		"the response to a half-closed program":   {limits.Response, "FIN, FIN", []End{EndTimeout}},
+		"more of what is no HTTP":                 {limits.Unframed, "FIN, FIN", []End{EndBadResponse}},
+		"more of what nobody asked for":           {limits.Unframed, "FIN, FIN", nil},
 		"a refusal to be taken":                   {limits.Stall, "RST, RST", []End{EndRefused}},
 		"a program that was refused":              {limits.Linger, "FIN, FIN", nil},
 
@@ -171,6 +172,7 @@ func TestEndsInEachStage(t *testing.T) {
 		{"more of what nobody asked for", upstream, "FIN, FIN", "cut, cut", "RST, RST", nil},
 		{"an upstream", program, "open", "open", "open", nil}, // the dial is given up first
 		{"a response", program, "open", "open", "RST, RST", []End{EndCanceled}},
+		{"the response to a half-closed program", program, "open", "open", "RST, RST", []End{EndCanceled}},
 		{"the rest of a request", program, "open", "open", "RST, RST", []End{EndCanceled}},
 		{"the rest of a request that was answered", program, "FIN, FIN", "FIN, FIN", "RST, RST", nil},
 		{"the rest of a request that was answered", upstream, "lingers, FIN", "cut, FIN", "RST, RST", nil},
@@ -190,6 +192,29 @@ func TestEndsInEachStage(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestHalfClosedProgramGetsAllTime has a program close its sending side behind its
+// request. It has the same time for the response as any other, before it and within.
+func TestHalfClosedProgramGetsAllTime(t *testing.T) {
+	const head = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n"
+	r := newMachine(t)
+	r.s.cfg.Timeouts = DefaultTimeouts()
+	r.sendsFirst()
+	r.ended(program, receivedEnd, r.now)
+	assert.NotZero(t, r.take()&effectEndUpstream, "the end is passed on")
+	for _, part := range []string{head, "a", "b"} {
+		at, limited := r.deadline()
+		require.True(t, limited, "before %q", part)
+		require.Equal(t, r.now.Add(r.s.cfg.Timeouts.Response), at, "before %q", part)
+		r.now = at.Add(-1)
+		r.read(upstream, part)
+		r.expect(program, part)
+	}
+	r.read(upstream, "c")
+	r.expect(program, "c")
+	r.wantEnds(EndComplete)
+	assert.Equal(t, "FIN, FIN", r.closed())
 }
 
 // TestMakingRoomAndStopping asks a connection to make room for another one, or to stop,

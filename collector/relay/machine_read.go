@@ -150,6 +150,8 @@ func (m *machine) ended(from side, how reception, now time.Time) {
 	if got := m.got[from]; got != receiving && (from == upstream || how != receivedReset || got == receivedReset) {
 		return
 	}
+	// A program that only half-closed its connection waits for the response. One that closed it
+	// may be known by a reset later: the system asks with keep-alives.
 	m.now, m.since = now, now
 	m.got[from] = how
 	if from == program {

@@ -72,13 +72,13 @@ func (m *machine) deadline() (time.Time, bool) {
 		switch {
 		case len(m.pending(program)) > 0, len(m.pending(upstream)) > 0, m.request == requestPassing:
 			d = limits.Stall
-		case m.got[program] != receiving || m.response == responseRaw:
-			d = limits.HalfClosed
+		case m.response == responseRaw:
+			d = limits.Unframed
 		}
 	case stageHold, stageOutlast, stageRefuse, stageLast:
 		d = limits.Stall
 	case stageUnasked:
-		d = limits.HalfClosed
+		d = limits.Unframed
 	case stageLinger:
 		d = limits.Linger
 	}
@@ -99,8 +99,6 @@ func (m *machine) expired(now time.Time) {
 			m.closeBoth(closeReset, closeReset)
 		case m.response == responseRaw:
 			m.leave(m.rawEnd(), closeFIN, closeFIN)
-		case m.got[program] != receiving:
-			m.leave(EndCanceled, closeFIN, closeReset)
 		default:
 			m.leave(EndTimeout, closeFIN, closeFIN)
 		}

@@ -32,7 +32,7 @@ type Timeouts struct {
 	TLSHandshake time.Duration // with the upstream, and with the program
 	Response     time.Duration // for the upstream to begin its response, or to go on with it
 	Stall        time.Duration // for either side to take, or the program to send, more of a body
-	HalfClosed   time.Duration // for the response to a program that will send no more
+	Unframed     time.Duration // for the upstream to go on with bytes of which the end cannot be recognised
 	Linger       time.Duration // for a program to take the response that it got while still sending
 }
 
@@ -46,7 +46,7 @@ func DefaultTimeouts() Timeouts {
 		TLSHandshake: 30 * time.Second,
 		Response:     15 * time.Minute,
 		Stall:        10 * time.Minute,
-		HalfClosed:   time.Minute,
+		Unframed:     time.Minute,
 		Linger:       2 * time.Second,
 	}
 }

@@ -154,7 +154,7 @@ func TestTunnelHasNoDeadlines(t *testing.T) {
 	t.Parallel()
 	const short = 20 * time.Millisecond
 	r := newRig(t, func(c *Config) { // those of ReadHead and ClientIdle hold before there is a tunnel
-		c.Timeouts = Timeouts{ReadHead: inTime, ClientIdle: inTime, Response: short, Stall: short, HalfClosed: short, Linger: short}
+		c.Timeouts = Timeouts{ReadHead: inTime, ClientIdle: inTime, Response: short, Stall: short, Unframed: short, Linger: short}
 	})
 	c, up := r.tunnel()
 	up.SetReadDeadline(time.Now().Add(inTime + 10*short))
