@@ -54,6 +54,14 @@ func Wire(nc net.Conn, ahead []byte) net.Conn { return &wire{Conn: nc, ahead: ah
 // NetConn returns the connection below.
 func (w *wire) NetConn() net.Conn { return w.Conn }
 
+// CloseWrite passes on to the connection below.
+func (w *wire) CloseWrite() error {
+	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return c.CloseWrite()
+	}
+	return nil
+}
+
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.ahead) == 0 {
 		switch {
