@@ -54,7 +54,8 @@ func Wire(nc net.Conn, ahead []byte) net.Conn { return &wire{Conn: nc, ahead: ah
 // NetConn returns the connection below.
 func (w *wire) NetConn() net.Conn { return w.Conn }
 
-// CloseWrite passes on to the connection below.
+// CloseWrite passes on to the connection below. It is called as a method of an
+// interface, when the upstream connection of a tunnel ends.
 func (w *wire) CloseWrite() error {
 	if c, ok := w.Conn.(interface{ CloseWrite() error }); ok {
 		return c.CloseWrite()
