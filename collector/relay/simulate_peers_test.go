@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"strings"
 )
 
 // misfortune makes something happen that neither side has planned.
@@ -38,8 +39,10 @@ func (s *sim) misfortune() {
 			s.m.drain(s.now)
 		}
 	case 9:
-		s.logf("memory limit")
-		s.srv.bufs.limit = int64(s.g.IntN(2))
+		if !s.roomy {
+			s.logf("memory limit")
+			s.srv.bufs.limit = int64(s.g.IntN(2))
+		}
 	case 10:
 		if s.conn != nil && s.conn.fin == receiving && s.g.chance(30) {
 			s.logf("unasked bytes")
@@ -275,3 +278,7 @@ func (s *sim) peer(of side) *simPeer {
 	}
 	return &s.conn.simPeer
 }
+
+// isLong reports whether the head of a response has more bytes than that of a request may
+// have. Where there is no memory for it, it is not read.
+func isLong(response string) bool { return strings.Index(response, "\r\n\r\n") > simHeadBytes }
