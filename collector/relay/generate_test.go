@@ -423,9 +423,11 @@ func (a *response) locate() {
 		return
 	}
 	for at := 0; ; {
+		start := at
+		at = len(a.raw) - len(strings.TrimLeft(a.raw[at:], "\r\n"))
 		interim := strings.HasPrefix(a.raw[at:], "HTTP/1.1 1")
 		if !interim {
-			a.head = at
+			a.head = start
 		}
 		for {
 			line, _, _ := strings.Cut(a.raw[at:], "\n")
