@@ -311,12 +311,15 @@ func (p *pair) kill() {
 // the server ends, and making room after Timeouts.MakeRoom, until expected. It reports false if
 // the pair is to end.
 func (p *pair) expect(d time.Duration) bool {
-	now := time.Now()
-	p.s.idle.noteLater(p, now.Add(p.s.cfg.Timeouts.MakeRoom))
 	if d > 0 {
-		p.cl.SetReadDeadline(now.Add(d)) //nolint:errcheck // reading shows it
+		p.cl.SetReadDeadline(time.Now().Add(d)) //nolint:errcheck // reading shows it
 	}
-	return p.await(true)
+	if !p.await(true) {
+		return false
+	}
+	// By an earlier time, it could be taken while it must not yield yet, and be forgotten.
+	p.s.idle.noteLater(p, p.waits.Add(p.s.cfg.Timeouts.MakeRoom))
+	return true
 }
 
 // expected ends what expect began. It reports false if the pair is to end.
