@@ -5,11 +5,14 @@ import (
 	"crypto/tls"
 	"io"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -84,6 +87,137 @@ func TestConnectByPolicy(t *testing.T) {
 			r.silent()
 		})
 	}
+}
+
+// TestServerFirstByPolicy asks where a server that speaks first is listened to.
+func TestServerFirstByPolicy(t *testing.T) {
+	for _, tt := range []struct {
+		to     string
+		others OtherHosts
+		want   bool
+	}{
+		{host + ":22", OtherPass, true},
+		{host + ":8443", OtherPass, true},
+		{host + ":443", OtherPass, false},
+		{host + ":80", OtherPass, false},
+		{host + ":22", OtherForward, false},
+		{host + ":22", OtherRefuse, false},
+		{host + ":443", OtherRefuse, false},
+	} {
+		t.Run(tt.to+", "+tt.others.String(), func(t *testing.T) {
+			r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = tt.others })
+			h := newHandler(r.proxy, &proxyWay{}, netip.AddrPort{})
+			route, err := h.connect([]byte(tt.to), nil)
+			require.NoError(t, err)
+			assert.Equal(t, tt.want, route.ServerFirst)
+			assert.False(t, route.ServerFirst && route.Unseen != nil, "no tunnel is permitted")
+		})
+	}
+}
+
+// TestSilentProgramWithinConnect has a program that is intercepted wait for its server to
+// speak, or take its time. It is no failed handshake.
+func TestSilentProgramWithinConnect(t *testing.T) {
+	const to = host + ":2525"
+	for name, tt := range map[string]struct {
+		act                       func(r *interceptRig, c, up *rawconn.Conn)
+		tunnels, intercepted, all int64 // all are dials
+		unobserved                []Unobserved
+	}{
+		"the server speaks": {func(_ *interceptRig, c, up *rawconn.Conn) {
+			up.Deliver("220 ready\r\n", c)
+			c.Deliver("QUIT\r\n", up)
+			c.Close()
+			up.Close()
+		}, 1, 0, 1, []Unobserved{{host, 2525, true}}},
+		"TLS": {func(r *interceptRig, c, up *rawconn.Conn) {
+			tc := tls.Client(c.Conn, &tls.Config{ServerName: host, RootCAs: poolOf(r.ca.PEM())})
+			require.NoError(r.t, tc.Handshake())
+			up.ExpectEnd()
+			in := rawconn.New(r.t, tc)
+			in.Send(request(to))
+			up = r.tlsUpstream()
+			up.Expect(request(to))
+			up.Deliver(okResponse, in)
+			r.begun()
+			o := r.observed()
+			assert.Equal(r.t, "https", o.Scheme)
+			assert.Equal(r.t, 200, o.Verdict.Status)
+			in.Close()
+		}, 0, 1, 2, nil},
+		"HTTP": {func(r *interceptRig, c, up *rawconn.Conn) {
+			c.Deliver(request(to), up)
+			up.Deliver(okResponse, c)
+			r.begun()
+			assert.Equal(r.t, "http", r.observed().Scheme)
+			c.Close()
+		}, 0, 0, 1, nil},
+		"it leaves": {func(_ *interceptRig, c, up *rawconn.Conn) {
+			c.Close()
+			up.ExpectEnd()
+		}, 0, 0, 1, nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			unobserved := make(chan Unobserved, 8)
+			r := newInterceptRig(t, func(c *Config) {
+				c.Policy.OtherHosts = OtherPass
+				c.OnUnobserved = func(u Unobserved) { unobserved <- u }
+			})
+			r.leadAll(to)
+			c := r.client()
+			c.Send("CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+			c.Expect(established)
+			up := r.upstream()
+			rawconn.Await(t, func() bool { return r.proxy.Stats().OpenUpstreams == 1 }, "it is not connected")
+			tt.act(r, c, up)
+			r.silent()
+			s := r.proxy.Stats()
+			assert.Equal(t, []int64{tt.tunnels, tt.tunnels, tt.intercepted, tt.all, 0, 0},
+				[]int64{s.Tunnels, s.TappedTunnels, s.Intercepted, s.Dials, s.OpenTunnels, s.OpenUpstreams})
+			for _, want := range tt.unobserved {
+				assert.Equal(t, want, <-unobserved)
+			}
+			assert.Empty(t, unobserved)
+			assert.Empty(t, r.failures)
+		})
+	}
+}
+
+// TestSilentProgramWhoseServerIsNotReached has the connection break as it would directly.
+func TestSilentProgramWhoseServerIsNotReached(t *testing.T) {
+	const to = host + ":2525"
+	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherPass })
+	r.leadAll(to)
+	r.back.Close()
+	c := r.client()
+	c.Send("CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
+	c.Expect(established)
+	c.ExpectReset()
+	r.silent()
+	assert.Zero(t, r.proxy.Stats().Tunnels)
+	assert.Empty(t, r.failures)
+}
+
+// TestServerThatSpokeToTheProxyAlready is reached through a proxy, whose response comes
+// together with the server's first bytes.
+func TestServerThatSpokeToTheProxyAlready(t *testing.T) {
+	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherPass })
+	p := r.proxy.rules.Load().policy
+	p.ConnectTo = nil
+	p.Proxy = func(string, string, uint16) (*url.URL, error) { return url.Parse("http://" + r.back.Addr().String()) }
+	r.reload(p)
+	c := r.client()
+	c.Send("CONNECT " + host + ":2525 HTTP/1.1\r\nHost: " + host + ":2525\r\n\r\n")
+	c.Expect(established)
+	up := r.upstream()
+	up.Expect("CONNECT " + host + ":2525 HTTP/1.1\r\nHost: " + host + ":2525\r\n\r\n")
+	up.Send("HTTP/1.1 200 OK\r\n\r\n220 ready\r\n")
+	c.Expect("220 ready\r\n")
+	c.Deliver("QUIT\r\n", up)
+	c.Close()
+	up.Close()
+	r.silent()
 }
 
 // TestForeignTLSThroughATunnel has a program verify the certificate of a server that

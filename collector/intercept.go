@@ -61,6 +61,7 @@ func HandshakeReasons() []HandshakeReason {
 // even if the program sends plain HTTP within it. To other hosts it is
 // tunnelled, as it is to a tapped host if the policy allows tunnels, or if the
 // certificate cannot be made: that is our failure and must not become the program's.
+// Where tunnels are allowed, servers on ports other than those of HTTP may speak first.
 func (h *handler) connect(authority, userAgent []byte) (relay.Route, error) {
 	if err := h.lookUp(authority, true); err != nil {
 		return relay.Route{}, err
@@ -71,12 +72,14 @@ func (h *handler) connect(authority, userAgent []byte) (relay.Route, error) {
 		id := newIdentity(h.client.Addr(), d.Host, userAgent)
 		route.Plain = true
 		others := h.rules.policy.OtherHosts
-		known := d.Port == 443 || d.Port == 80 || others == OtherPass
+		web := d.Port == 443 || d.Port == 80
+		known := web || others == OtherPass
 		switch {
 		case others == OtherPass && h.p.distrusts.tunnels(id, time.Now()):
 			// The program does not trust the CA: tunnel.
 		case h.p.intercepts(d.Host):
 			route.TLS = h.p.tlsConfig(d.Host)
+			route.ServerFirst = known && !web
 			if !known {
 				route.Unseen = errConnect
 			}

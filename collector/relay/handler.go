@@ -21,7 +21,7 @@ import (
 // like any other request, unless the program speaks HTTP inside it, with or
 // without TLS. Then the calls are
 //
-//	Route ──> Secured ──> Route, for each request within
+//	Route ──> (Dial) ──> Secured ──> Route, for each request within
 type Handler interface {
 	// Route decides by the head of a request where it goes.
 	Route(x *Exchange) (Route, error)
@@ -59,6 +59,10 @@ type Route struct {
 	// the requests in it are passed to Route. It is called once, and may block. If it
 	// is nil, or returns an error, TLS is tunnelled to the upstream.
 	TLS func() (*tls.Config, error)
+	// ServerFirst is set if the server may be the one to speak first inside a CONNECT of
+	// which TLS is terminated. If the program is silent, Dial is called, until the program
+	// sends something; if the server does speak first, all is tunnelled.
+	ServerFirst bool
 	// Unseen is the reason why a CONNECT whose TLS is not terminated may not be
 	// tunnelled either; nil if it may.
 	Unseen error

@@ -22,7 +22,7 @@ type link struct {
 	wire *wire           // what TLS is spoken over; nil without TLS
 
 	closing atomic.Bool // with close_notify
-	reset   atomic.Bool // a write failed with a reset, which the system does not report again
+	reset   atomic.Bool // it was seen to be reset, which the system does not report again
 
 	unreported atomic.Int32 // what a read returned that the machine does not know of
 }
@@ -155,7 +155,10 @@ func (l *link) broken() (broken bool) {
 // watch waits until there is something to see. It reports sightNothing if it
 // was interrupted.
 func (l *link) watch() sight {
-	if l.sock == nil {
+	switch {
+	case l.wire != nil && len(l.wire.ahead) > 0:
+		return sightData
+	case l.sock == nil:
 		return sightNothing
 	}
 	seen := sightNothing

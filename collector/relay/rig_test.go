@@ -40,10 +40,11 @@ type rig struct {
 	reported chan note // of each Done
 	dials    atomic.Int64
 
-	secured chan error  // of each Secured
-	tls     *tls.Config // that clients are served under, within a CONNECT
-	upTLS   bool        // the upstream speaks TLS
-	plain   bool        // HTTP without TLS within a CONNECT is served
+	secured     chan error  // of each Secured
+	tls         *tls.Config // that clients are served under, within a CONNECT
+	upTLS       bool        // the upstream speaks TLS
+	plain       bool        // HTTP without TLS within a CONNECT is served
+	serverFirst bool        // the server may speak first within a CONNECT
 
 	// What the handlers do; nil is the usual.
 	route   func(x *Exchange) (Route, error)
@@ -138,7 +139,7 @@ type testHandler struct {
 
 func (h *testHandler) Route(x *Exchange) (Route, error) {
 	if x.Request.Form == http1.FormAuthority {
-		route := Route{Key: Key{Host: "h", Port: 443}, Plain: h.rig.plain}
+		route := Route{Key: Key{Host: "h", Port: 443}, Plain: h.rig.plain, ServerFirst: h.rig.serverFirst}
 		if h.rig.tls != nil {
 			route.TLS = func() (*tls.Config, error) { return h.rig.tls, nil }
 		}

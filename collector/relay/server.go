@@ -153,6 +153,7 @@ type Server struct {
 	driving []*loop          // set before the first connection
 	inject  func(call) error // for tests, the error of a call that is to fail; usually nil
 	sniff   time.Duration    // sniffTime, unless a test sets it
+	silence time.Duration    // silenceTime, likewise
 	pause   time.Duration    // pauseTime, likewise
 	turn    atomic.Uint32
 	loops   sync.WaitGroup
@@ -196,6 +197,7 @@ func New(cfg Config) *Server {
 		queues:    queues{memory: cfg.QueueBytes},
 		turned:    make(chan struct{}, cmp.Or(cfg.MaxTurnedAway, 32)),
 		sniff:     sniffTime,
+		silence:   silenceTime,
 		pause:     pauseTime,
 	}
 	s.ctx, s.stop = context.WithCancel(context.Background())

@@ -8,9 +8,9 @@ import (
 )
 
 const (
-	// silence is how long a program of unknown protocol may stay silent before
+	// silenceTime is how long a program of unknown protocol may stay silent before
 	// the server is connected to, which may be the one to speak first.
-	silence = 250 * time.Millisecond
+	silenceTime = 250 * time.Millisecond
 	// sniffTime is how long it may take to send enough to recognise its
 	// protocol, once it began: little, since it is on this machine.
 	sniffTime = time.Second
@@ -25,11 +25,11 @@ const recordHandshake = 0x16
 // up to its destination, so that it is passed on unseen. It reports whether
 // there is anything to serve.
 func (p *pair) sniff() bool {
-	read, serverFirst, ok := p.firstBytes()
+	read, fromServer, ok := p.firstBytes()
 	switch {
 	case !p.await(false) || !ok:
 		return false
-	case serverFirst:
+	case fromServer:
 		p.pretend(p.m.destination.String(), nil)
 	default:
 		return p.recognise(read)
@@ -66,54 +66,110 @@ func (p *pair) recognise(read []byte) bool {
 }
 
 // firstBytes waits for the program to say something, or for the server to.
-func (p *pair) firstBytes() (read []byte, serverFirst, ok bool) {
-	if !p.expect(silence) {
+func (p *pair) firstBytes() (read []byte, fromServer, ok bool) {
+	if !p.expect(p.s.silence) {
 		return nil, false, false
 	}
-	first := make([]byte, smallBuffer-headroom)
-	n, err := p.cl.Read(first)
+	b := make([]byte, smallBuffer-headroom)
+	n, err := p.cl.Read(b)
 	if n > 0 {
-		return first[:n], false, true
+		return b[:n], false, true
 	}
-	if !isTimeout(err) || !p.await(true) {
+	if !isTimeout(err) {
 		return nil, false, false
 	}
-	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
-	ctx, cancel := context.WithCancel(p.s.ctx)
-	defer cancel()
-	p.s.counters.dials.Add(1)
-	nc, err := p.dial(ctx, &Exchange{Client: p.client, Destination: p.m.destination})
-	if err != nil {
+	if err := p.dialEarly(&Exchange{Client: p.client, Destination: p.m.destination}); err != nil {
 		p.m.bye[program] = closeReset // like a port without a listener
 		return nil, false, false
 	}
-	p.mu.Lock()
-	p.up = newLink(nc)
-	p.m.conn, p.m.upstream = connEarly, addrPort(nc.RemoteAddr())
-	p.mu.Unlock()
-	if !p.programIsFirst() {
+	if !p.expect(0) {
+		return nil, false, false
+	}
+	if p.up != nil && p.firstToSpeak() != programFirst {
 		return nil, true, true
 	}
-	n, _ = p.cl.Read(first)
-	return first[:n], false, n > 0
+	n, _ = p.cl.Read(b)
+	return b[:n], false, n > 0
 }
 
-// programIsFirst waits until either side has something to read, and reports
-// whether the program has.
-func (p *pair) programIsFirst() bool {
-	seen, both := make(chan sight, 1), make(chan struct{})
+// dialEarly connects to the server of x while the program is silent. It is given up, which
+// is no error, if the program sends something or leaves, or is not to be waited for any
+// longer; expect reports the latter.
+func (p *pair) dialEarly(x *Exchange) error {
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	if !p.expect(0) {
+		return nil
+	}
+	ctx, cancel := context.WithCancel(p.s.ctx)
+	defer cancel()
+	watched := make(chan struct{})
 	go func() {
-		defer close(both)
-		p.up.watch()
-		p.cl.interrupt()
+		defer close(watched)
+		p.watchProgram()
+		cancel()
 	}()
-	go func() { seen <- p.cl.watch() }()
-	first := <-seen
+	p.s.counters.dials.Add(1)
+	nc, err := p.dial(ctx, x)
+	givenUp := ctx.Err() != nil
+	p.cl.interrupt()
+	<-watched
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	switch {
+	case err != nil && givenUp:
+		return nil
+	case err != nil:
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.up = newLink(nc)
+	x.Upstream = addrPort(nc.RemoteAddr())
+	p.m.conn, p.m.upstream = connEarly, x.Upstream
+	return nil
+}
+
+// watchProgram waits until the program has sent something or left, or is interrupted. A
+// reset is passed on: the system does not report it again.
+func (p *pair) watchProgram() sight {
+	seen := p.cl.watch()
+	if seen == sightReset {
+		p.m.bye[upstream] = closeReset
+	}
+	return seen
+}
+
+// first is who speaks first on two connections.
+type first uint8
+
+const (
+	nobodyFirst first = iota // the wait was interrupted, or its time is up
+	programFirst
+	serverFirst
+)
+
+// firstToSpeak waits until either side has something to read, or has left.
+func (p *pair) firstToSpeak() first {
+	heard := make(chan sight, 1)
+	go func() {
+		seen := p.up.watch()
+		p.cl.interrupt()
+		heard <- seen
+	}()
+	fromProgram := p.watchProgram()
 	p.up.interrupt()
-	<-both
+	fromServer := <-heard
 	p.up.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
 	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // likewise
-	return first != sightNothing
+	if fromServer == sightReset {
+		p.up.reset.Store(true)
+	}
+	switch {
+	case fromProgram != sightNothing:
+		return programFirst
+	case fromServer != sightNothing:
+		return serverFirst
+	}
+	return nobodyFirst
 }
 
 // isServedHTTP reads until it is clear whether this is a request for a host that

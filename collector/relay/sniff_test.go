@@ -148,7 +148,7 @@ func TestReservedConnection(t *testing.T) {
 	t.Run("HTTP", func(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.redirected("h"))
-		up := r.upstream()
+		up := r.early()
 		c.Deliver("GET / HTTP/1.1\r\nHost: h\r\n\r\n", up)
 		up.Deliver("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", c)
 		n := r.ends(EndComplete)
@@ -158,7 +158,7 @@ func TestReservedConnection(t *testing.T) {
 		r := newRig(t)
 		r.tls = testTLS()
 		c := r.dialTo(r.redirected("h"))
-		up := r.upstream()
+		up := r.early()
 		c.handshake(tls.Client)
 		up.ExpectEnd() // it was of no use
 		c.Send("GET / HTTP/1.1\r\nHost: h\r\n\r\n")
@@ -169,14 +169,14 @@ func TestReservedConnection(t *testing.T) {
 	t.Run("closed unused", func(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.redirected("h"))
-		up := r.upstream()
+		up := r.early()
 		c.Close()
 		up.ExpectEnd()
 	})
 	t.Run("server stopped", func(t *testing.T) {
 		r := newRig(t)
 		c := r.dialTo(r.redirected("h"))
-		up := r.upstream()
+		up := r.early()
 		assert.NoError(t, r.srv.Shutdown(t.Context()))
 		c.ExpectEnd()
 		up.ExpectEnd()

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"syscall"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
@@ -53,6 +54,14 @@ func (p *pair) connect() bool {
 	if cfg == nil && !route.Plain {
 		return p.tunnel()
 	}
+	if cfg != nil && route.ServerFirst {
+		switch err := p.reachEarly(); {
+		case !p.expected():
+			return false
+		case err != nil:
+			return p.tooLate(err)
+		}
+	}
 	spoken := p.speech(cfg != nil)
 	switch {
 	case spoken == speaksNothing:
@@ -79,9 +88,8 @@ func (p *pair) connect() bool {
 		return p.leaveTunnel(EndRefused, closeFIN)
 	}
 	if p.up == nil {
-		if err := p.reach(); err != nil { // it is too late to say why
-			m.h.Refuse(nil, x, err, true)
-			return p.leaveTunnel(EndRefused, closeReset)
+		if err := p.reach(); err != nil {
+			return p.tooLate(err)
 		}
 	}
 	return p.tunnel()
@@ -141,6 +149,25 @@ func (p *pair) notReached(err error) bool {
 	return true
 }
 
+// tooLate ends a CONNECT whose upstream was not reached after the program had its
+// response: like a port without a listener.
+func (p *pair) tooLate(err error) bool {
+	p.m.h.Refuse(nil, p.m.x, err, true)
+	return p.leaveTunnel(EndRefused, closeReset)
+}
+
+// reachEarly connects to the upstream of a CONNECT if the program says nothing for a
+// moment: the server may be the one to speak first. expected follows.
+func (p *pair) reachEarly() error {
+	switch {
+	case p.up != nil, p.m.flows[program].hasUnread():
+	case p.cl.sock == nil: // there is no way to see who is first
+	case p.expect(p.s.silence) && p.watchProgram() == sightNothing:
+		return p.dialEarly(p.m.x)
+	}
+	return nil
+}
+
 // drop closes an upstream connection that is not needed.
 func (p *pair) drop() {
 	p.mu.Lock()
@@ -166,6 +193,9 @@ func (p *pair) establish() error {
 func (p *pair) speech(terminates bool) speech {
 	f := &p.m.flows[program]
 	limit := p.s.cfg.Timeouts.TLSHandshake
+	if terminates && p.up != nil { // nothing shows that it is going to be TLS
+		limit = p.s.cfg.Timeouts.ClientIdle
+	}
 	for {
 		if f.hasUnread() {
 			if spoken, sure := speechOf(f.cur.unread()); sure {
@@ -176,11 +206,14 @@ func (p *pair) speech(terminates bool) speech {
 		if !p.expect(limit) {
 			return speaksNothing
 		}
-		if !f.hasUnread() && p.up != nil && !p.programIsFirst() {
-			if !p.await(false) {
+		if !f.hasUnread() && p.up != nil {
+			switch by := p.firstToSpeak(); {
+			case by == programFirst:
+			case !p.await(false), by == nobodyFirst && terminates:
 				return speaksNothing
+			default:
+				return speaksUnknown
 			}
-			return speaksUnknown
 		}
 		b := p.m.room(program)
 		n, err := p.cl.Read(b.free())
@@ -192,7 +225,7 @@ func (p *pair) speech(terminates bool) speech {
 		case f.hasUnread(): // it is not to become any clearer
 			return speaksUnknown
 		default:
-			if terminates {
+			if terminates && !p.m.x.route.ServerFirst {
 				p.m.h.Secured(err)
 			}
 			return speaksNothing
@@ -289,6 +322,9 @@ func (p *pair) copyBoth() error {
 		sent <- err
 	}()
 	n, err := p.s.bufs.copy(p.cl.Conn, p.up.Conn, nil)
+	if err == nil && p.up.reset.Load() {
+		err = syscall.ECONNRESET
+	}
 	x.ResponseBytes += n
 	p.passEnd(p.cl, err)
 	if e := <-sent; err == nil {

@@ -149,6 +149,16 @@ func TestTunnelEndsArePassedOn(t *testing.T) {
 	}
 }
 
+// TestUpstreamThatResetsAtOnce does so while the program, which might send HTTP, is silent.
+func TestUpstreamThatResetsAtOnce(t *testing.T) {
+	r := newRig(t)
+	r.plain = true
+	c, up := r.tunnel()
+	up.Reset()
+	c.ExpectReset()
+	r.ends(EndReset)
+}
+
 // TestTunnelHasNoDeadlines has the deadlines of requests pass by.
 func TestTunnelHasNoDeadlines(t *testing.T) {
 	t.Parallel()
