@@ -122,8 +122,8 @@ func (h *handler) Dial(ctx context.Context, x *relay.Exchange) (net.Conn, error)
 	return h.rules.dialer.Dial(ctx, &h.dest.Target)
 }
 
-// Sending implements relay.Handler.
-func (h *handler) Sending(x *relay.Exchange) {
+// Sent implements relay.Handler.
+func (h *handler) Sent(x *relay.Exchange) {
 	if !h.dest.tapped {
 		h.p.unobserved.Add(1)
 		if h.dest.blind {

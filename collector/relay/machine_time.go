@@ -55,7 +55,7 @@ func (m *machine) cancelDial() bool {
 
 // active reports whether the handler waits for the end of an exchange.
 func (m *machine) active() bool {
-	return m.x != nil && m.x.in != nil && !m.reported && m.stage != stageHold
+	return m.x != nil && m.x.in != nil && m.notified != noticeDone && m.stage != stageHold
 }
 
 // deadline returns when to call expired, and whether to at all.
