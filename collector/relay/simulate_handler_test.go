@@ -90,7 +90,7 @@ func (s *sim) mayBeginToSend() {
 	}
 }
 
-func (s *sim) Sent(x *Exchange) {
+func (s *sim) Sent(*Exchange) {
 	c := s.conn
 	if s.state != simSending || c.got <= c.turns[len(c.turns)-1].start {
 		s.fail("nothing was sent in state %d", s.state)
