@@ -180,6 +180,8 @@ func (h *handler) fault(end relay.End) classify.Fault {
 		return classify.FaultReset
 	case relay.EndBadResponse:
 		return classify.FaultBadResponse
+	case relay.EndHeadTooLong:
+		return classify.FaultHeadTooLong
 	case relay.EndCanceled:
 		return classify.FaultCanceled
 	case relay.EndStopped:

@@ -138,6 +138,7 @@ type Exchange struct {
 	responseSeen int
 	responseBody int64
 	responseDone bool
+	headTooLong  bool // of the response, which passes as it is
 
 	fields    int    // bytes of the fields of heads that are counted as buffers
 	unchunked []byte // copy of a chunked request body
@@ -213,6 +214,7 @@ const (
 	EndReset                  // the upstream reset the connection
 	EndClosed                 // the upstream closed the connection
 	EndBadResponse            // the upstream's response could not be read
+	EndHeadTooLong            // it could not be, as its head is too long
 	EndCanceled               // the program closed its connection, or broke the protocol
 	EndStopped                // the server was stopped
 )

@@ -22,6 +22,7 @@ func (m *machine) yield(now time.Time) {
 	switch {
 	case m.at.unread():
 	case m.stage == stageIdle, m.stage == stageHead && now.Sub(m.x.Start) >= m.s.cfg.Timeouts.MakeRoom:
+		m.s.counters.reclaimed.Add(1)
 		m.forget()
 		m.closeBoth(closeFIN, closeFIN)
 	}

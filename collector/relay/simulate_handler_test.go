@@ -186,7 +186,9 @@ func (s *sim) causes(x *Exchange, refused bool) {
 	case EndClosed:
 		ok = s.upGone == receivedEnd || s.upGone == receivedCut
 	case EndBadResponse:
-		ok = p.response.kind == unreadable || s.kind == simWild
+		ok = p.response.kind == unreadable && !p.response.tooLong || s.kind == simWild
+	case EndHeadTooLong:
+		ok = p.response.tooLong || s.kind == simWild
 	case EndCanceled:
 		ok = s.progEnded || p.broken || s.expired
 	case EndStopped:
