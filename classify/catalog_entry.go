@@ -240,5 +240,5 @@ func (r *entryParser) check() error {
 var faults = []Fault{
 	FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
 	FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS, FaultExhausted,
-	FaultTimeout, FaultReset, FaultClosed, FaultBadResponse, FaultShutdown,
+	FaultTimeout, FaultReset, FaultClosed, FaultBadResponse, FaultHeadTooLong, FaultShutdown,
 }

@@ -178,6 +178,9 @@ const (
 	FaultReset       Fault = "reset"        // the upstream reset the connection
 	FaultClosed      Fault = "closed"       // the upstream closed the connection before the response was complete
 	FaultBadResponse Fault = "bad_response" // the upstream's response was malformed HTTP
+	// FaultHeadTooLong is the fault of a response that the program received, and that the tap
+	// could not read, as its head is longer than the tap's limit or than there was memory for.
+	FaultHeadTooLong Fault = "head_too_long"
 
 	FaultCanceled Fault = "canceled" // the program closed the connection
 	FaultShutdown Fault = "shutdown" // the tap was stopped before the response was complete
@@ -188,7 +191,7 @@ func Faults() []Fault {
 	return []Fault{
 		FaultBadRequest, FaultNoRoute, FaultHostRefused, FaultLoop, FaultUnsupported, FaultSignature,
 		FaultDNS, FaultConnRefused, FaultUnreachable, FaultDialTimeout, FaultTLS, FaultExhausted,
-		FaultTimeout, FaultReset, FaultClosed, FaultBadResponse,
+		FaultTimeout, FaultReset, FaultClosed, FaultBadResponse, FaultHeadTooLong,
 		FaultCanceled, FaultShutdown,
 	}
 }

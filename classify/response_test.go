@@ -271,6 +271,7 @@ func TestFault(t *testing.T) {
 		FaultHostRefused: {Outcome: OutcomeProxy, Category: CategoryRequest, Blame: BlameClient},
 		FaultLoop:        {Outcome: OutcomeProxy, Category: CategoryNetwork, Blame: BlameTap},
 		FaultBadResponse: {Outcome: OutcomeProxy, Category: CategoryServer, Blame: BlameProvider, Retryable: true},
+		FaultHeadTooLong: {Outcome: OutcomeProxy, Category: CategoryNetwork, Blame: BlameTap},
 		Fault("new"):     {Outcome: OutcomeProxy, Category: CategoryUnknown, Blame: BlameTap},
 	} {
 		v := c.Fault(f, 502)

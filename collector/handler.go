@@ -122,8 +122,8 @@ func (h *handler) Dial(ctx context.Context, x *relay.Exchange) (net.Conn, error)
 	return h.rules.dialer.Dial(ctx, &h.dest.Target)
 }
 
-// Sending implements relay.Handler.
-func (h *handler) Sending(x *relay.Exchange) {
+// Sent implements relay.Handler.
+func (h *handler) Sent(x *relay.Exchange) {
 	if !h.dest.tapped {
 		h.p.unobserved.Add(1)
 		if h.dest.blind {
@@ -180,6 +180,8 @@ func (h *handler) fault(end relay.End) classify.Fault {
 		return classify.FaultReset
 	case relay.EndBadResponse:
 		return classify.FaultBadResponse
+	case relay.EndHeadTooLong:
+		return classify.FaultHeadTooLong
 	case relay.EndCanceled:
 		return classify.FaultCanceled
 	case relay.EndStopped:
@@ -200,17 +202,18 @@ func (h *handler) guard() {
 func (h *handler) begin(x *relay.Exchange) {
 	defer h.guard()
 	h.begun = true
-	r := h.request(x)
+	r, _ := h.request(x)
 	h.read(&r)
 	h.chooseSink()
 	h.sink.Begin(&h.call)
 }
 
-// request is what the classifier reads of a request.
-func (h *handler) request(x *relay.Exchange) classify.Request {
+// request returns what the classifier reads of a request, and whether that includes the
+// whole body.
+func (h *handler) request(x *relay.Exchange) (r classify.Request, whole bool) {
 	q := &x.Request
-	body, _ := x.RequestBody()
-	return classify.Request{Method: classify.MethodName(q.Method()), Target: target(q), Host: h.authority, Header: q, Body: body}
+	body, whole := x.RequestBody()
+	return classify.Request{Method: classify.MethodName(q.Method()), Target: target(q), Host: h.authority, Header: q, Body: body}, whole
 }
 
 // read parses the call and the secrets from the request.
@@ -227,7 +230,8 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 		observations.Put(o)
 	}()
 	defer h.guard()
-	q, r := &x.Request, h.request(x)
+	q := &x.Request
+	r, whole := h.request(x)
 	o.Client, o.Source, o.Fault = h.client, h.source, fault
 	if fault.Refused() {
 		o.Call = classify.Call{Host: string(h.dest.Host)}
@@ -238,7 +242,7 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 			h.call.Service = service
 		}
 		o.Call, o.RequestBody = h.call, r.Body
-		if _, whole := x.RequestBody(); !whole && len(r.Body) > 0 {
+		if !whole && len(r.Body) > 0 {
 			o.Call.Unread = unread(x)
 		}
 		o.Credential = h.hash(h.secrets.AccessKey)

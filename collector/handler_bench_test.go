@@ -52,7 +52,7 @@ func peersMessages() (request, response []byte) {
 }
 
 // BenchmarkSuccess measures what a success costs besides system calls and the sink: its
-// heads are parsed, it is routed, and Sending and Done are called.
+// heads are parsed, it is routed, and Sent and Done are called.
 func BenchmarkSuccess(b *testing.B) {
 	request, response := peersMessages()
 	back, front := rawconn.Listen(b), rawconn.Listen(b)
@@ -103,7 +103,7 @@ func BenchmarkSuccess(b *testing.B) {
 			b.Fatal(err)
 		}
 		x.Request.Prepare(route.Keep)
-		h.Sending(x)
+		h.Sent(x)
 		end, _, _ = http1.ScanResponse(response, 0, most)
 		if x.Response.Parse(response, 0, end) != nil {
 			b.Fatal("the response cannot be read")

@@ -393,8 +393,12 @@ func TestFaults(t *testing.T) {
 			up.Close()
 		}, classify.FaultClosed, classify.OutcomeProxy, 500, "the-id"},
 		"bad response": {func(_, up *rawconn.Conn) { up.Send("what?\n"); up.Close() }, classify.FaultBadResponse, classify.OutcomeProxy, 0, ""},
-		"canceled":     {func(c, up *rawconn.Conn) { c.Reset(); wait(up) }, classify.FaultCanceled, classify.OutcomeCanceled, 0, ""},
-		"timeout":      {func(_, up *rawconn.Conn) { wait(up) }, classify.FaultTimeout, classify.OutcomeProxy, 0, ""},
+		"head too long": {func(c, up *rawconn.Conn) {
+			up.Deliver("HTTP/1.1 200 OK\r\nA: "+strings.Repeat("a", 300_000)+"\r\nContent-Length: 2\r\n\r\n{}", c)
+			up.Close()
+		}, classify.FaultHeadTooLong, classify.OutcomeProxy, 0, ""},
+		"canceled": {func(c, up *rawconn.Conn) { c.Reset(); wait(up) }, classify.FaultCanceled, classify.OutcomeCanceled, 0, ""},
+		"timeout":  {func(_, up *rawconn.Conn) { wait(up) }, classify.FaultTimeout, classify.OutcomeProxy, 0, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, func(c *Config) {

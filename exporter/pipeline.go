@@ -171,7 +171,7 @@ func (p *Pipeline) restore(records []*record.Record) {
 // Diagnoser returns the diagnoser, for events to note and for its summaries.
 func (p *Pipeline) Diagnoser() *diagnosis.Diagnoser { return p.diagnoser }
 
-// Begin reports that an attempt is about to be sent upstream.
+// Begin reports that an attempt is being sent upstream.
 func (p *Pipeline) Begin(call *classify.Call) {
 	defer p.recovered(metrics.SinkMetrics)
 	p.metrics.Begin(call)

@@ -44,7 +44,7 @@ func (h *benchHandler) Dial(ctx context.Context, _ *Exchange) (net.Conn, error) 
 	tc := tls.Client(Wire(nc, nil), anyServer)
 	return tc, tc.HandshakeContext(ctx)
 }
-func (h *benchHandler) Sending(*Exchange)                                      {}
+func (h *benchHandler) Sent(*Exchange)                                         {}
 func (h *benchHandler) Refuse(dst []byte, _ *Exchange, _ error, _ bool) []byte { return dst }
 func (h *benchHandler) Secured(error)                                          {}
 func (h *benchHandler) Plain()                                                 {}

@@ -314,6 +314,7 @@ func testFaultsAtEveryStage(t *testing.T, newRig maker) {
 		{"within the trailers", getRequest, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nA: b\r\n", false, false, ends{EndClosed, EndReset, EndTimeout}},
 		{"within a body until close", getRequest, "HTTP/1.1 200 OK\r\n\r\nhalf", false, false, ends{EndComplete, EndReset, EndTimeout}},
 		{"within an early response", post + "part", head + half, false, true, ends{EndClosed, EndReset, EndCanceled}},
+		{"within a head that is too long", getRequest, "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 300_000), false, false, ends{EndHeadTooLong, EndHeadTooLong, EndHeadTooLong}},
 		{"within what cannot be read", getRequest, "SSH-2.0-x\r\n", false, false, ends{EndBadResponse, EndBadResponse, EndBadResponse}},
 	} {
 		for _, fault := range []string{"close", "reset", "silence"} {

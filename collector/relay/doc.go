@@ -1,7 +1,7 @@
 // Package relay forwards HTTP/1.1 messages between programs and servers byte for
 // byte.
 //
-//	program <──> driver <──> machine ──> Handler: Route, Dial, Sending, Done
+//	program <──> driver <──> machine ──> Handler: Route, Dial, Sent, Done
 //	upstream <─────┘            └──────> http1: heads and framing
 //
 // Each program connection is paired with its own upstream connection, and both are

@@ -155,7 +155,10 @@ func TestShutdownBeforeARequest(t *testing.T) {
 func TestUnfinishedMakesRoom(t *testing.T) {
 	t.Run("at once", func(t *testing.T) {
 		eachUnfinished(t, 0, func(t *testing.T, r *rig, c *peer, _ bool) {
-			rawconn.Await(t, func() bool { return r.srv.Reclaim() && r.srv.Stats().OpenClients == 0 }, "it does not make room")
+			rawconn.Await(t, func() bool {
+				r.srv.Reclaim()
+				return r.srv.Stats().OpenClients == 0
+			}, "it does not make room")
 			_, err := io.Copy(io.Discard, c)
 			assert.NoError(t, err)
 		})

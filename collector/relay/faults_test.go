@@ -248,19 +248,27 @@ func testExcessBytes(t *testing.T, newRig maker) {
 }
 
 func TestUnreadableResponsesPassAsTheyAre(t *testing.T) {
-	eachDriver(t, testUnreadableResponsesPassAsTheyAre)
+	eachDriver(t, func(t *testing.T, newRig maker) {
+		testResponsesPassAsTheyAre(t, newRig, http1test.UnreadableResponses(), EndBadResponse)
+	})
 }
 
-func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
+func TestTooLongResponsesPassAsTheyAre(t *testing.T) {
+	eachDriver(t, func(t *testing.T, newRig maker) {
+		testResponsesPassAsTheyAre(t, newRig, http1test.TooLongResponses(), EndHeadTooLong)
+	})
+}
+
+func testResponsesPassAsTheyAre(t *testing.T, newRig maker, responses map[string]string, end End) {
 	r := newRig(t)
-	for name, response := range http1test.UnreadableResponses() {
+	for name, response := range responses {
 		t.Run(name, func(t *testing.T) {
 			r.t = t
 			c, up := r.begin(getRequest)
 			up.Deliver(response, c)
 			up.Close()
 			c.ExpectEnd()
-			if n := r.ends(EndBadResponse); n.status != 0 || n.respBytes != int64(len(response)) {
+			if n := r.ends(end); n.status != 0 || n.respBytes != int64(len(response)) {
 				t.Errorf("%+v", n)
 			}
 		})
@@ -271,7 +279,7 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 			up.Deliver(response, c)
 			c.Send(getRequest)
 			up.ExpectEnd()
-			r.ends(EndBadResponse)
+			r.ends(end)
 			assert.EqualValues(t, 1, r.dials.Load()-dials, "connections")
 		})
 		t.Run(name+", then a reset", func(t *testing.T) {
@@ -280,7 +288,7 @@ func testUnreadableResponsesPassAsTheyAre(t *testing.T, newRig maker) {
 			up.Deliver(response, c)
 			up.Reset()
 			c.ExpectReset()
-			r.ends(EndBadResponse)
+			r.ends(end)
 		})
 	}
 }

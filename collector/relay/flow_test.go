@@ -16,6 +16,33 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
+// TestNothingWaitsForTheHandlerToReadACall has the handler take its time when it is informed
+// that a request is sent: the upstream has the request meanwhile.
+func TestNothingWaitsForTheHandlerToReadACall(t *testing.T) {
+	eachWay(t, testNothingWaitsForTheHandlerToReadACall)
+}
+
+func testNothingWaitsForTheHandlerToReadACall(t *testing.T, newRig maker) {
+	r := newRig(t)
+	arrived := make(chan struct{}, 1)
+	r.sent = func(x *Exchange) {
+		rawconn.Receive(t, arrived, "the upstream does not get the request")
+		assert.True(t, x.Upstream.IsValid(), "the upstream is known")
+	}
+	c := r.client()
+	var up *peer
+	for i := range 2 {
+		c.Send(getRequest)
+		if i == 0 {
+			up = r.upstream()
+		}
+		up.Expect(getRequest)
+		arrived <- struct{}{}
+		up.Deliver(okResponse, c)
+		assert.True(t, r.ends(EndComplete).began, "the handler was informed")
+	}
+}
+
 func TestPipelinedRequestsAreAnsweredInOrder(t *testing.T) {
 	eachWay(t, testPipelinedRequestsAreAnsweredInOrder)
 }

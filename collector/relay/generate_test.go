@@ -45,6 +45,7 @@ type response struct {
 	status     int
 	kind       responseKind
 	untilClose bool
+	tooLong    bool   // its head, which is unreadable
 	head       int    // where the final head begins
 	blank      int    // where the empty line behind it is
 	excess     string // sent behind it
@@ -89,6 +90,7 @@ var (
 	legalResponses    = sorted(http1test.LegalResponses())
 	oddResponses      = sorted(http1test.OddResponses())
 	unreadables       = sorted(http1test.UnreadableResponses())
+	tooLongs          = sorted(http1test.TooLongResponses())
 	malformedRequests = func() (all []named[malformed]) {
 		for _, status := range []int{400, 431, 501} {
 			for _, m := range sorted(http1test.MalformedRequests()[strconv.Itoa(status)]) {
@@ -370,11 +372,10 @@ func (g generator) responseTo(p *plan, closing bool) {
 		a.raw, a.body, a.kind, a.untilClose = m.message.Bytes, m.message.Body, odd, strings.HasPrefix(m.name, "until close")
 		return
 	case n < 30 && !head && closing:
-		m := pick(g, unreadables)
-		for len(m.message) > 20000 && !g.chance(5) {
-			m = pick(g, unreadables)
-		}
-		a.raw, a.kind = m.message, unreadable
+		a.raw, a.kind = pick(g, unreadables).message, unreadable
+		return
+	case n < 34 && !head && closing:
+		a.raw, a.kind, a.tooLong = pick(g, tooLongs).message, unreadable, true
 		return
 	}
 

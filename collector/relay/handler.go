@@ -14,7 +14,7 @@ import (
 // results. Its methods are called one at a time and, except for Dial, must not
 // block: they may run on the thread of a loop. For each request that can be parsed:
 //
-//	Route ──> (Dial) ──> Sending ──> Done
+//	Route ──> (Dial) ──> (Sent) ──> Done
 //	  └────────┴──error──> Refuse ──> Done
 //
 // A request that cannot be parsed goes to Refuse directly. A CONNECT is handled
@@ -28,8 +28,9 @@ type Handler interface {
 	// Dial connects to the upstream. ctx is canceled when the program closes its
 	// connection or the server is stopped.
 	Dial(ctx context.Context, x *Exchange) (net.Conn, error)
-	// Sending announces that the request is about to be sent.
-	Sending(x *Exchange)
+	// Sent reports that the beginning of the request was sent, and of a tunnel that
+	// it begins. It is not called for a request whose exchange ended before.
+	Sent(x *Exchange)
 	// Refuse appends to dst the complete response to a request that was not sent
 	// because of err. close is set if the connection will be closed after it.
 	Refuse(dst []byte, x *Exchange, err error, close bool) []byte
@@ -40,8 +41,8 @@ type Handler interface {
 	// Plain reports that the program speaks HTTP without TLS inside its CONNECT.
 	Plain()
 	// Done reports how an exchange ended, after the last byte was forwarded. It
-	// follows each Sending and each Refuse, and a Route or Dial after which the
-	// program closed its connection or the server was stopped.
+	// follows each Sent and each Refuse, and a Route or Dial after which one side
+	// closed its connection, or the server was stopped, before anything was sent.
 	Done(x *Exchange)
 }
 
@@ -141,6 +142,7 @@ type Exchange struct {
 	responseSeen int
 	responseBody int64
 	responseDone bool
+	headTooLong  bool // of the response, which passes as it is
 
 	fields    int    // bytes of the fields of heads that are counted as buffers
 	unchunked []byte // copy of a chunked request body
@@ -216,6 +218,7 @@ const (
 	EndReset                  // the upstream reset the connection
 	EndClosed                 // the upstream closed the connection
 	EndBadResponse            // the upstream's response could not be read
+	EndHeadTooLong            // it could not be, as its head is too long
 	EndCanceled               // the program closed its connection, or broke the protocol
 	EndStopped                // the server was stopped
 )

@@ -65,6 +65,15 @@ const (
 	connEnded // FIN was sent to the upstream
 )
 
+// notice is what the handler knows of an exchange besides where it goes.
+type notice uint8
+
+const (
+	noticeNone notice = iota
+	noticeSent        // some of the request was sent
+	noticeDone        // how the exchange ended
+)
+
 // reception is the state of what a side sends.
 type reception uint8
 
@@ -147,9 +156,9 @@ type machine struct {
 	conn     connState
 	key      Key // of the upstream connection
 
-	reported  bool // the handler knows the end of x
-	closeSoon bool // both sides close after the exchange, although neither asked for it
-	killed    bool // the server was stopped
+	notified  notice // of x
+	closeSoon bool   // both sides close after the exchange, although neither asked for it
+	killed    bool   // the server was stopped
 
 	got  [2]reception // from each side
 	bye  [2]closing   // for each side, in stageOver
@@ -187,8 +196,13 @@ func (m *machine) wrote(to side, n int, now time.Time) {
 	if len(f.pending()) == 0 { // it was given up meanwhile
 		return
 	}
-	if to == program && m.x != nil {
+	switch {
+	case m.x == nil:
+	case to == program:
 		m.x.ResponseBytes += int64(n)
+	case m.notified == noticeNone: // reading the call takes time, which the request does not wait for
+		m.notified = noticeSent
+		m.h.Sent(m.x)
 	}
 	if len(f.lead) > 0 {
 		if f.lead = f.lead[n:]; len(f.lead) == 0 {
@@ -320,7 +334,7 @@ func (m *machine) begin() bool {
 	x.reset(m.now, m.s.cfg.TailBytes)
 	x.Client, x.Destination, x.Hello = m.client, m.destination, m.hello
 	m.x, m.hello = x, false
-	m.reported, m.scan, m.bad = false, 0, nil
+	m.notified, m.scan, m.bad = noticeNone, 0, nil
 	m.stage, m.request, m.req = stageHead, requestPassing, http1.Body{}
 	return true
 }

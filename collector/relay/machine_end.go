@@ -9,10 +9,10 @@ import (
 
 // report has the handler know the end of the exchange, once.
 func (m *machine) report(end End) {
-	if m.reported { // what is left of the request was still being sent
+	if m.notified == noticeDone { // what is left of the request was still being sent
 		return
 	}
-	m.reported = true
+	m.notified = noticeDone
 	x := m.x
 	if m.flows[upstream].writing && x.responseSeen > 0 {
 		// What is shown may be changed, and must not be while it is written.

@@ -231,8 +231,15 @@ func TestMakingRoomAndStopping(t *testing.T) {
 			r.waits(what)
 			r.yield(r.now)
 			assert.Equal(t, want, r.closed(), "%s: asked to make room after %v", what, makeRoom)
+			assert.Equal(t, want != "open", r.s.Stats().Reclaimed == 1, "%s: counted", what)
 		}
 		r := newMachine(t)
+		r.waits(what)
+		r.ahead = true
+		r.yield(r.now)
+		assert.Equal(t, "open", r.closed(), "%s: a request is on its way", what)
+		assert.Zero(t, r.s.Stats().Reclaimed, "%s: a request is on its way", what)
+		r = newMachine(t)
 		r.waits(what)
 		r.drain(r.now)
 		assert.Equal(t, "FIN, FIN", r.closed(), "%s: asked to stop", what)

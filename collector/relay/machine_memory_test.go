@@ -237,8 +237,8 @@ func TestLongHeadsTakeMemory(t *testing.T) {
 	}{
 		"no limit":        {0, EndComplete, "hello"},
 		"enough memory":   {1 << 20, EndComplete, "hello"},
-		"too little":      {200 << 10, EndBadResponse, ""},
-		"none for a body": {1, EndBadResponse, ""},
+		"too little":      {200 << 10, EndHeadTooLong, ""},
+		"none for a body": {1, EndHeadTooLong, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newMachine(t)

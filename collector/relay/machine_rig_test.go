@@ -40,7 +40,7 @@ func newMachine(t testing.TB) *machineRig {
 
 func (r *machineRig) Route(x *Exchange) (Route, error)                  { return r.route(x) }
 func (r *machineRig) Dial(context.Context, *Exchange) (net.Conn, error) { panic("not called") }
-func (r *machineRig) Sending(*Exchange)                                 {}
+func (r *machineRig) Sent(*Exchange)                                    {}
 func (r *machineRig) Secured(error)                                     {}
 func (r *machineRig) Plain()                                            {}
 func (r *machineRig) broken() bool                                      { return false }

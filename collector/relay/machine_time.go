@@ -22,6 +22,7 @@ func (m *machine) yield(now time.Time) {
 	switch {
 	case m.at.unread():
 	case m.stage == stageIdle, m.stage == stageHead && now.Sub(m.x.Start) >= m.s.cfg.Timeouts.MakeRoom:
+		m.s.counters.reclaimed.Add(1)
 		m.forget()
 		m.closeBoth(closeFIN, closeFIN)
 	}
@@ -55,7 +56,7 @@ func (m *machine) cancelDial() bool {
 
 // active reports whether the handler waits for the end of an exchange.
 func (m *machine) active() bool {
-	return m.x != nil && m.x.in != nil && !m.reported && m.stage != stageHold
+	return m.x != nil && m.x.in != nil && m.notified != noticeDone && m.stage != stageHold
 }
 
 // deadline returns when to call expired, and whether to at all.

@@ -276,6 +276,7 @@ func (p *pair) yield() {
 	case atDoor:
 		if p.door == doorWaits && time.Since(p.waits) >= p.s.cfg.Timeouts.MakeRoom {
 			p.door = doorYields
+			p.s.counters.reclaimed.Add(1)
 			p.cl.interrupt()
 		}
 	}

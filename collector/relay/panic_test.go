@@ -13,7 +13,7 @@ import (
 func TestPanicEndsOneConnection(t *testing.T) { eachWay(t, testPanicEndsOneConnection) }
 
 func testPanicEndsOneConnection(t *testing.T, newRig maker) {
-	for _, where := range []string{"route", "sending"} {
+	for _, where := range []string{"route", "sent"} {
 		r := newRig(t)
 		boom := true
 		maybe := func() {
@@ -25,12 +25,14 @@ func testPanicEndsOneConnection(t *testing.T, newRig maker) {
 		if where == "route" {
 			r.route = func(*Exchange) (Route, error) { maybe(); return Route{Key: Key{Host: "h"}}, nil }
 		} else {
-			r.sending = func(*Exchange) { maybe() }
+			r.sent = func(*Exchange) { maybe() }
 		}
 		c := r.client()
 		c.Send(getRequest)
-		if where == "sending" { // on a connection that is never used
-			r.upstream().ExpectReset()
+		if where == "sent" {
+			up := r.upstream()
+			up.Expect(getRequest)
+			up.ExpectReset()
 		}
 		c.ExpectReset()
 		r.ends(EndStopped)

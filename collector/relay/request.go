@@ -229,7 +229,6 @@ func (m *machine) send() {
 	}
 	x.Upstream = m.upstream
 	x.Request.Prepare(x.route.Keep)
-	m.h.Sending(x)
 	f.cur.r = x.Request.Start()
 	if p := x.route.Proxied; p != nil {
 		f.lead = x.Request.Proxied(p.Origin, p.Authorization)

@@ -1,6 +1,7 @@
 package relay
 
 import (
+	"errors"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
@@ -42,6 +43,7 @@ func (m *machine) readResponse() bool {
 	n, next, err := http1.ScanResponse(b.unread(), m.scan, longHeads*m.s.cfg.MaxHeadBytes)
 	switch {
 	case err != nil, n == 0 && !m.makeRoom(upstream):
+		x.headTooLong = err == nil || errors.Is(err, http1.ErrHeadTooLarge)
 		m.raw()
 		return true
 	case n == 0:
@@ -177,8 +179,11 @@ func (m *machine) switched() {
 
 // rawEnd returns how an exchange ended of which raw bytes are forwarded.
 func (m *machine) rawEnd() End {
-	if m.x.responseDone {
+	switch {
+	case m.x.responseDone:
 		return EndComplete
+	case m.x.headTooLong:
+		return EndHeadTooLong
 	}
 	return EndBadResponse
 }

@@ -47,10 +47,10 @@ type rig struct {
 	serverFirst bool        // the server may speak first within a CONNECT
 
 	// What the handlers do; nil is the usual.
-	route   func(x *Exchange) (Route, error)
-	dial    func(ctx context.Context) (net.Conn, error)
-	sending func(x *Exchange)
-	wrap    func(nc net.Conn) net.Conn // of the connection to a TLS upstream
+	route func(x *Exchange) (Route, error)
+	dial  func(ctx context.Context) (net.Conn, error)
+	sent  func(x *Exchange)
+	wrap  func(nc net.Conn) net.Conn // of the connection to a TLS upstream
 }
 
 // note is what is reported to a handler at the end of an exchange.
@@ -176,10 +176,10 @@ func (r *rig) connect(ctx context.Context) (net.Conn, error) {
 	return d.DialContext(ctx, "tcp", r.back.Addr().String())
 }
 
-func (h *testHandler) Sending(x *Exchange) {
+func (h *testHandler) Sent(x *Exchange) {
 	h.began = true
-	if h.rig.sending != nil {
-		h.rig.sending(x)
+	if h.rig.sent != nil {
+		h.rig.sent(x)
 	}
 }
 

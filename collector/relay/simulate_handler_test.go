@@ -63,15 +63,13 @@ func (s *sim) Route(x *Exchange) (Route, error) {
 
 func (s *sim) Dial(context.Context, *Exchange) (net.Conn, error) { panic("not called by a machine") }
 
-func (s *sim) Sending(x *Exchange) {
-	p, c := s.cur, s.conn
-	if s.state != simRouted && s.state != simDialed {
-		s.fail("sending in state %d", s.state)
-	}
-	s.state = simSending
-	if p.connect {
+// mayBeginToSend takes up the request if the machine is about to send it.
+func (s *sim) mayBeginToSend() {
+	if s.m.stage != stageRelay || s.state != simRouted && s.state != simDialed {
 		return
 	}
+	p, c, x := s.cur, s.conn, s.m.x
+	s.state = simSending
 	switch {
 	case c == nil:
 		s.fail("sending nowhere")
@@ -92,11 +90,19 @@ func (s *sim) Sending(x *Exchange) {
 	}
 }
 
+func (s *sim) Sent(*Exchange) {
+	c := s.conn
+	if s.state != simSending || c.got <= c.turns[len(c.turns)-1].start {
+		s.fail("nothing was sent in state %d", s.state)
+	}
+	s.state = simSent
+}
+
 func (s *sim) Refuse(dst []byte, x *Exchange, err error, close bool) []byte {
 	if s.state == simNone {
 		s.begin(x)
 	}
-	if s.state == simSending || s.state == simRefused {
+	if s.state == simSending || s.state == simSent || s.state == simRefused {
 		s.fail("refused in state %d", s.state)
 	}
 	p := s.cur
@@ -130,7 +136,7 @@ func (s *sim) Done(x *Exchange) {
 	p, c := s.cur, s.conn
 	s.logf("done: end %d, status %d", x.End, x.Response.Status)
 	switch {
-	case s.state == simSending, s.state == simRefused:
+	case s.state == simSending, s.state == simSent, s.state == simRefused:
 	case (s.state == simDialed || s.state == simRouted) && (x.End == EndCanceled || x.End == EndStopped):
 	default:
 		s.fail("done in state %d, end %d", s.state, x.End)
@@ -180,7 +186,9 @@ func (s *sim) causes(x *Exchange, refused bool) {
 	case EndClosed:
 		ok = s.upGone == receivedEnd || s.upGone == receivedCut
 	case EndBadResponse:
-		ok = p.response.kind == unreadable || s.kind == simWild
+		ok = p.response.kind == unreadable && !p.response.tooLong || s.kind == simWild
+	case EndHeadTooLong:
+		ok = p.response.tooLong || s.kind == simWild
 	case EndCanceled:
 		ok = s.progEnded || p.broken || s.expired
 	case EndStopped:

@@ -103,6 +103,7 @@ const (
 	simRouted
 	simDialed
 	simSending
+	simSent
 	simRefused
 )
 

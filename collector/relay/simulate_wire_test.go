@@ -16,6 +16,7 @@ func (s *sim) deliver() (some bool) {
 			n := p.arrived
 			p.arrived = 0
 			s.m.received(from, n, s.now)
+			s.mayBeginToSend()
 			some = true
 		}
 	}
@@ -145,6 +146,9 @@ func (s *sim) write(to side) bool {
 			return true
 		}
 		s.m.wrote(to, n, s.now)
+		if to == upstream && s.state == simSending {
+			s.fail("the handler does not know that the request is sent")
+		}
 	}
 	if refused && !s.m.over() && s.peer(to) == p {
 		s.logf("%d takes no more", to)
@@ -245,6 +249,7 @@ func (s *sim) took(to side, b []byte) {
 // settle carries out what the machine wants done, and checks it.
 func (s *sim) settle() {
 	for s.err == nil {
+		s.mayBeginToSend()
 		e := s.m.take()
 		if e == 0 {
 			break
@@ -308,12 +313,12 @@ func (s *sim) connect() {
 		s.state = simNone
 		s.progGot += len(established)
 		s.m.now = s.now
-		s.m.reported = true
+		s.m.notified = noticeDone
 		s.dones++
 		s.m.next()
 	case 2:
 		s.logf("CONNECT is tunnelled")
-		s.Sending(s.m.x)
+		s.state = simSent
 		s.m.now = s.now
 		s.m.report(EndComplete)
 		s.m.forget()

@@ -296,7 +296,7 @@ func (p *pair) plain() bool {
 
 // tunnel forwards whatever either side sends, without parsing it.
 func (p *pair) tunnel() bool {
-	p.m.h.Sending(p.m.x)
+	p.m.h.Sent(p.m.x)
 	p.s.counters.tunnels.Add(1)
 	p.s.counters.openTunnels.Add(1)
 	err := p.copyBoth()

@@ -135,7 +135,11 @@ func ForEntry(e *classify.Entry) Advice {
 	if do == (Text{}) { // in a user's file
 		do = a.Do
 	}
-	return advise(do, retryOf(e.Category, e.Retryable), runbook)
+	retry := retryOf(e.Category, e.Retryable)
+	if e.Fault == classify.FaultHeadTooLong { // the program has the response
+		retry = RetryUnneeded
+	}
+	return advise(do, retry, runbook)
 }
 
 // Meaning returns what a failure without an entry of the catalogue means.

@@ -35,7 +35,7 @@ func checkRunbook(t *testing.T, of, url string) {
 		return
 	}
 	for _, h := range headings.FindAllStringSubmatch(string(page), -1) {
-		if strings.ReplaceAll(strings.ToLower(h[1]), " ", "-") == anchor {
+		if strings.NewReplacer(" ", "-", ",", "").Replace(strings.ToLower(h[1])) == anchor {
 			return
 		}
 	}
@@ -141,6 +141,7 @@ func TestForAttempt(t *testing.T) {
 		{"refused", broken("", "POST", classify.FaultHostRefused), RetryNever, "ways-in.md"},
 		{"loop", broken("", "GET", classify.FaultLoop), RetryNever, "KsyunTapRedirectLoop"},
 		{"exhausted, of a write", broken("", "POST", classify.FaultExhausted), RetryBackoff, "KsyunTapAtLimit"},
+		{"head too long, of a write", broken("AddAlarmReceives", "POST", classify.FaultHeadTooLong), RetryUnneeded, "design.md"},
 		{"canceled", broken("ListMetrics", "GET", classify.FaultCanceled), "", ""},
 	}
 	for _, tt := range tests {

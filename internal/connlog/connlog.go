@@ -67,9 +67,9 @@ func later(reason collector.HandshakeReason, tunnels bool) string {
 	if tunnels {
 		switch reason {
 		case collector.HandshakeUntrusted:
-			return "tunnelled unobserved until the next reload"
+			return "tunnelled unobserved for up to an hour"
 		case collector.HandshakeAborted:
-			return "tunnelled unobserved until the next reload, if the next one ends the same way"
+			return "tunnelled unobserved for up to an hour, if the next one ends the same way"
 		case collector.HandshakeTimeout, collector.HandshakeOther:
 		}
 	}

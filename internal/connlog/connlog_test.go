@@ -38,7 +38,7 @@ func TestHandshakes(t *testing.T) {
 			assert.Equal(t, string(reason), line["reason"])
 			assert.NotEmpty(t, line["advice"], reason)
 		}
-		assert.Equal(t, "tunnelled unobserved until the next reload", logged.FilterField(zap.String("host", string(collector.HandshakeUntrusted))).All()[0].ContextMap()["later_connections"])
+		assert.Equal(t, "tunnelled unobserved for up to an hour", logged.FilterField(zap.String("host", string(collector.HandshakeUntrusted))).All()[0].ContextMap()["later_connections"])
 		for i := range 200 {
 			failed(strconv.Itoa(i), collector.HandshakeOther)
 		}

@@ -7,6 +7,7 @@ package memory
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
 	"time"
@@ -23,15 +24,22 @@ const (
 // the pages of the program file, which remain in the system's page cache: those that
 // are used again are mapped again, without reading the file.
 func Return() {
-	debug.FreeOSMemory()
+	returnHeap()
 	unmapProgram()
+}
+
+// returnHeap collects garbage and returns free memory of the heap. It collects twice,
+// because what is in a sync.Pool outlives the first collection.
+func returnHeap() {
+	runtime.GC()
+	debug.FreeOSMemory()
 }
 
 // ReturnWhenQuiet collects garbage and returns free memory of the heap when it has grown
 // and activity has returned the same number for half a second. The number must change with all
 // work that may not be disturbed. ReturnWhenQuiet returns when ctx ends.
 func ReturnWhenQuiet(ctx context.Context, activity func() int64) {
-	returnWhenQuiet(ctx, activity, heap, debug.FreeOSMemory)
+	returnWhenQuiet(ctx, activity, heap, returnHeap)
 }
 
 func returnWhenQuiet(ctx context.Context, activity func() int64, heap func() uint64, free func()) {

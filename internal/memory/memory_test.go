@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -42,18 +43,29 @@ func TestReturnWhenQuiet(t *testing.T) {
 	})
 }
 
-// garbage is what TestReturn allocates.
-var garbage []byte
+// garbage is what TestReturn allocates, and pool where it may put it.
+var (
+	garbage []byte
+	pool    sync.Pool
+)
 
 func TestReturn(t *testing.T) {
 	const size = 64 << 20
-	garbage = make([]byte, size)
-	for i := range garbage {
-		garbage[i] = 1
+	for name, discard := range map[string]func(b []byte){
+		"garbage": func([]byte) {},
+		"pooled":  func(b []byte) { pool.Put(&b) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			garbage = make([]byte, size)
+			for i := range garbage {
+				garbage[i] = 1
+			}
+			before := heap()
+			discard(garbage)
+			garbage = nil
+			Return()
+			after := heap()
+			assert.LessOrEqual(t, after+size, before+size/8, "the heap had %d bytes before and has %d bytes", before, after)
+		})
 	}
-	before := heap()
-	garbage = nil
-	Return()
-	after := heap()
-	assert.LessOrEqual(t, after+size, before+size/8, "the heap had %d bytes before and has %d bytes", before, after)
 }

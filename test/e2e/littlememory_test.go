@@ -4,6 +4,7 @@ package e2e
 
 import (
 	"bufio"
+	"cmp"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -13,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -94,6 +96,7 @@ type little struct {
 	tap          *process
 	group        string // its cgroup, "" if none could be made
 	proxy, admin string
+	web          *http.Client // of admin
 	other        net.Listener // of example.com, which is not tapped
 	programs     int
 	bytes        int           // of a body
@@ -108,7 +111,7 @@ type little struct {
 }
 
 func newLittle(t *testing.T, binary string, secure bool, flags []string, env func(t *testing.T) []string) *little {
-	l := &little{T: t, proxy: freeport.TCP(t), admin: freeport.TCP(t), programs: crowd, bytes: bodyBytes, shaking: make(chan struct{}, handshakes), waiting: make(chan struct{})}
+	l := &little{T: t, proxy: freeport.TCP(t), admin: freeport.TCP(t), web: &http.Client{Transport: &http.Transport{}}, programs: crowd, bytes: bodyBytes, shaking: make(chan struct{}, handshakes), waiting: make(chan struct{})}
 	l.release = sync.OnceFunc(func() { close(l.waiting) })
 	vendor := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { l.vendor.ServeHTTP(w, r) }))
 	vendor.Config.MaxHeaderBytes = 128 << 10
@@ -148,6 +151,7 @@ func newLittle(t *testing.T, binary string, secure bool, flags []string, env fun
 	l.group = group
 	l.tap = start(t, limit, "sh", append([]string{"-c", command, binary}, args...)...)
 	awaitReady(t, "the tap", "http://"+l.admin)
+	l.metrics() // its connection serves later ones, when the programs leave little time for a new one
 	if secure {
 		l.tls = &tls.Config{ServerName: apiHost, RootCAs: x509.NewCertPool()}
 		require.True(t, l.tls.RootCAs.AppendCertsFromPEM(must(os.ReadFile(filepath.Join(dir, "ca", "ca.pem")))))
@@ -254,6 +258,14 @@ func (l *little) get(path, header string, nc net.Conn) {
 	io.WriteString(nc, "GET "+path+" HTTP/1.1\r\nHost: "+apiHost+"\r\n"+header+"\r\n")
 }
 
+// put sends a request with body, of which it makes no copy: those of a thousand programs are
+// two gigabytes, and take the test's time.
+func (l *little) put(body []byte, nc net.Conn) {
+	head := "POST /?Action=PutMetricData HTTP/1.1\r\nHost: " + apiHost + "\r\nContent-Length: " + strconv.Itoa(len(body)) + "\r\n\r\n"
+	request := net.Buffers{[]byte(head), body}
+	request.WriteTo(nc)
+}
+
 // answers has the API answer all calls at once, with long bodies.
 func (l *little) answers() {
 	answer := `{"Data":"` + strings.Repeat("0123456789abcdef", l.bytes/16) + `"}`
@@ -301,9 +313,51 @@ func (l *little) heads() {
 	l.calls.Wait()
 }
 
+// headTime is how long the web listener waits for a request on a new connection.
+const headTime = 5 * time.Second
+
+// ask returns the tap's response to a request for path. A thousand programs run in this process,
+// and on a slow machine a goroutine gets its turn after seconds. If the tap may have closed a new
+// connection because of that, ask tries again. Whatever else fails is the tap's fault.
+func (l *little) ask(path string) (int, string) {
+	l.Helper()
+	for {
+		start := time.Now()
+		var dialed, got, wrote atomic.Int64 // nanoseconds since start, of the last connection; 0 is never
+		note := func(what *atomic.Int64) { what.Store(int64(time.Since(start))) }
+		req := must(http.NewRequest(http.MethodGet, "http://"+l.admin+path, nil))
+		res, err := l.web.Do(req.WithContext(httptrace.WithClientTrace(l.Context(), &httptrace.ClientTrace{
+			GetConn:      func(string) { dialed.Store(0); got.Store(0); wrote.Store(0) },
+			ConnectStart: func(string, string) { note(&dialed) },
+			GotConn:      func(httptrace.GotConnInfo) { note(&got) },
+			WroteRequest: func(httptrace.WroteRequestInfo) { note(&wrote) },
+		})))
+		if err == nil {
+			defer res.Body.Close()
+			body, err := io.ReadAll(res.Body)
+			require.NoError(l, err)
+			return res.StatusCode, string(body)
+		}
+		times := fmt.Sprintf("connecting from %v on, connected after %v, sent after %v, failed after %v",
+			time.Duration(dialed.Load()), time.Duration(got.Load()), time.Duration(wrote.Load()), time.Since(start))
+		sent := cmp.Or(wrote.Load(), int64(time.Since(start)))
+		if dialed.Load() == 0 || got.Load() == 0 || sent-dialed.Load() < int64(headTime) {
+			require.NoError(l, err, times)
+		}
+		l.Logf("%s is asked for again, as the request was late: %v; %s", path, err, times)
+	}
+}
+
+func (l *little) metrics() string {
+	l.Helper()
+	status, body := l.ask("/metrics")
+	require.Equal(l, http.StatusOK, status, body)
+	return body
+}
+
 // refused returns how many connections were refused, or closed to make room.
 func (l *little) refused() (sum int64) {
-	_, metrics := get(l.T, "http://"+l.admin+"/metrics")
+	metrics := l.metrics()
 	for _, how := range []string{"refused", "reclaimed"} {
 		_, after, _ := strings.Cut(metrics, "\nksyun_tap_client_connections_"+how+"_total ")
 		var n float64
@@ -322,12 +376,10 @@ func (l *little) uploads() {
 		n, _ := io.Copy(io.Discard, r.Body)
 		fmt.Fprintf(w, `{"n":"%010d"}`, n)
 	})
-	body := strings.Repeat("Metric.1=abcdef&", l.bytes/16)
+	body := []byte(strings.Repeat("Metric.1=abcdef&", l.bytes/16))
 	for range l.programs {
 		l.program(func(nc net.Conn) error {
-			l.calls.Go(func() {
-				io.WriteString(nc, "POST /?Action=PutMetricData HTTP/1.1\r\nHost: "+apiHost+"\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body)
-			})
+			l.calls.Go(func() { l.put(body, nc) })
 			n, err := l.response(nc)
 			if err == nil && n != 18 {
 				err = fmt.Errorf("%d bytes", n)
@@ -342,24 +394,22 @@ func (l *little) uploads() {
 // bothWays has programs send bodies, and the API answer, while neither reads.
 func (l *little) bothWays() {
 	size := l.bytes
-	body := strings.Repeat("0123456789abcdef", size/16)
+	body := []byte(strings.Repeat("0123456789abcdef", size/16))
 	l.vendor = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		http.NewResponseController(w).EnableFullDuplex()
 		w.Header().Set("Content-Length", strconv.Itoa(size))
-		w.Write([]byte(body[:1]))
+		w.Write(body[:1])
 		http.NewResponseController(w).Flush()
 		l.arrived.Add(1)
 		var sent sync.WaitGroup
-		sent.Go(func() { io.WriteString(w, body[1:]) })
+		sent.Go(func() { w.Write(body[1:]) })
 		<-l.waiting
 		io.Copy(io.Discard, r.Body)
 		sent.Wait()
 	})
 	for range l.programs {
 		l.program(func(nc net.Conn) error {
-			l.calls.Go(func() {
-				io.WriteString(nc, "POST /?Action=PutMetricData HTTP/1.1\r\nHost: "+apiHost+"\r\nContent-Length: "+strconv.Itoa(size)+"\r\n\r\n"+body)
-			})
+			l.calls.Go(func() { l.put(body, nc) })
 			<-l.waiting
 			n, err := l.response(nc)
 			if err == nil && n != int64(size) {
@@ -438,8 +488,8 @@ func (l *little) hellos() {
 		nc.Write(record(append(hello, make([]byte, 15<<10)...)))
 		nc.Write(record(make([]byte, 15<<10)))
 	}
-	get(l.T, "http://"+l.admin+"/metrics")
-	get(l.T, "http://"+l.admin+"/metrics")
+	l.metrics()
+	l.metrics()
 	l.Logf("%d hellos at once, %d refused", l.arrived.Load(), l.refused())
 	for _, nc := range kept {
 		nc.Close()
@@ -517,8 +567,7 @@ func (l *little) failures() {
 		})
 	}
 	l.calls.Wait()
-	_, metrics := get(l.T, "http://"+l.admin+"/metrics")
-	for line := range strings.Lines(metrics) {
+	for line := range strings.Lines(l.metrics()) {
 		if strings.HasPrefix(line, "ksyun_tap_observations_dropped_total") && !strings.HasSuffix(line, " 0\n") {
 			l.Log(strings.TrimSpace(line))
 		}
@@ -539,7 +588,7 @@ func silentBackend(t *testing.T) []string {
 // check checks that the tap has survived.
 func (l *little) check() {
 	l.Helper()
-	status, body := get(l.T, "http://"+l.admin+"/-/healthy")
+	status, body := l.ask("/-/healthy")
 	assert.Equal(l, http.StatusOK, status, "/-/healthy: %d %s", status, body)
 	assert.LessOrEqual(l, l.busy.Load(), l.refused(), "programs got no response")
 	peak := peakMemory(l.T, l.tap.cmd.Process.Pid)

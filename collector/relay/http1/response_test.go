@@ -102,6 +102,17 @@ func TestUnreadableResponses(t *testing.T) {
 	}
 }
 
+func TestTooLongResponses(t *testing.T) {
+	for name, resp := range http1test.TooLongResponses() {
+		t.Run(name, func(t *testing.T) {
+			for _, step := range steps {
+				_, err := readResponse([]byte(resp), step, false)
+				assert.ErrorIs(t, err, ErrHeadTooLarge, "in steps of %d", step)
+			}
+		})
+	}
+}
+
 func TestFieldsOfOddResponses(t *testing.T) {
 	const head = "HTTP/1.1 200 OK\r\nX-Fold: a \r\n\t b\r\n  \r\n c \r\nX-Empty:\r\nX-Blank : d\r\nX-LF: e\nX-Fold-LF:\n f\n g\n\r\n"
 	for _, moved := range []int{0, 5} {

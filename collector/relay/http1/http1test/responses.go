@@ -174,6 +174,17 @@ func OddResponses() map[string]OddResponse {
 	}
 }
 
+// TooLongResponses returns responses with heads of more than 256 KiB, which pass on as they are.
+func TooLongResponses() map[string]string {
+	return map[string]string{
+		"head that is too large":   "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 264000) + "\r\nContent-Length: 0\r\n\r\n",
+		"with a body":              "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n" + strings.Repeat("Set-Cookie: a\r\n", 18000) + "\r\nhello",
+		"line that is too long":    "HTTP/1.1 200 " + strings.Repeat("a", 264000),
+		"head of bare lf too long": "HTTP/1.1 200 OK\n" + strings.Repeat("A: b\n", 56000) + "\n",
+		"behind an interim one":    "HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 264000) + "\r\nContent-Length: 0\r\n\r\n",
+	}
+}
+
 // UnreadableResponses returns responses to GET that have no reading that all
 // clients share. What comes is passed on as it is.
 func UnreadableResponses() map[string]string {
@@ -191,9 +202,6 @@ func UnreadableResponses() map[string]string {
 		"http/2":                      "HTTP/2 200\r\n\r\n",
 		"http/1.x":                    "HTTP/1.x 200 OK\r\n\r\n",
 		"http/1.10":                   "HTTP/1.10 200 OK\r\n\r\n",
-		"head that is too large":      ok("A: "+strings.Repeat("a", 264000)+"\r\nContent-Length: 0\r\n", ""),
-		"line that is too long":       "HTTP/1.1 200 " + strings.Repeat("a", 264000),
-		"head of bare lf too long":    "HTTP/1.1 200 OK\n" + strings.Repeat("A: b\n", 56000) + "\n",
 		"no colon, folded":            ok("A\r\n b: c\r\nContent-Length: 0\r\n", ""),
 		"no colon, nul":               ok("A\x00\r\nContent-Length: 0\r\n", ""),
 		"no status":                   "HTTP/1.1 OK\r\n\r\n",
