@@ -181,6 +181,7 @@ type sim struct {
 	drained   bool
 	held      bool // a body was held, and what it was held in may be kept
 	roomy     bool // there is memory for everything, as a response has a long head
+	tooLong   bool // a response has a head that is too long
 	progEnded bool
 	progGot   int
 	upGone    reception // how the upstream of this exchange ended
@@ -304,6 +305,7 @@ func (s *sim) run() (err error) {
 		}
 	}()
 	s.roomy = slices.ContainsFunc(s.script, func(p *plan) bool { return isLong(p.response.raw) })
+	s.tooLong = slices.ContainsFunc(s.script, func(p *plan) bool { return p.response.tooLong })
 	if s.roomy {
 		s.srv.bufs.limit = 0
 	}
@@ -466,7 +468,7 @@ func (s *sim) check() {
 	if s.held {
 		limit += int64(4 * maxHeld)
 	}
-	if s.roomy {
+	if s.roomy || s.tooLong {
 		limit += int64(longHeads * bufs.largeSize)
 	}
 	if n := bufs.inUse.Load(); n > limit || n < 0 {
