@@ -67,6 +67,7 @@ var deeds = []deed{
 	{"reset", "DescribeAlertHistories", classify.FaultReset, byProxy, 0, "", false, false},
 	{"reset-half", "DescribeInstances", classify.FaultReset, byProxy, 200, "", false, false},
 	{"bad", "QueryRange", classify.FaultBadResponse, byProxy, 0, "", false, false},
+	{"too-long", "DescribeMonitorProductList", classify.FaultHeadTooLong, byProxy, 0, "", false, false},
 	{"down", "DescribePolicyObject", classify.FaultConnRefused, byProxy, 0, "", false, false},
 	{"canceled", "ListGrafanaInstances", classify.FaultCanceled, canceled, 0, "", false, false},
 	{"canceled-half", "CreateAlarmPolicy", classify.FaultCanceled, canceled, 0, "", true, false},
@@ -75,6 +76,7 @@ var deeds = []deed{
 
 var (
 	soakBody = strings.Repeat("Namespace=KEC&", 300)
+	soakHead = "HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 264_000) + "\r\nContent-Length: 2\r\n\r\n{}"
 	soakLong = func() string {
 		var b strings.Builder
 		for rest := `{"label":"` + strings.Repeat("x", 300_000) + `"}`; rest != ""; {
@@ -109,6 +111,8 @@ func (d *deed) response() string {
 		return "HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"
 	case "bad":
 		return "garbage\r\n\r\n"
+	case "too-long":
+		return soakHead
 	case "nothing", "reset", "canceled", "canceled-half", "refused", "down":
 		return ""
 	}
@@ -258,7 +262,7 @@ func (l *ledger) serve(t *testing.T, raw, nc net.Conn) {
 		case "reset-half":
 			reset()
 			return
-		case "half", "nothing", "bad":
+		case "half", "nothing", "bad", "too-long":
 			return
 		case "until-close":
 			if tc, ok := nc.(*tls.Conn); ok {
@@ -373,7 +377,7 @@ func (p *soakProgram) call(id uint64) (err error) {
 			return fmt.Errorf("%s: got %q, %w", d.name, got, err)
 		}
 		return nil
-	case "half", "nothing", "bad", "until-close":
+	case "half", "nothing", "bad", "too-long", "until-close":
 		ended = true
 		got, err := io.ReadAll(p.nc)
 		if string(got) != response || err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
