@@ -16,7 +16,7 @@ import (
 
 // TestBatches checks when queued observations are served.
 func TestBatches(t *testing.T) {
-	const batch = 1024
+	const batch = 512
 	synctest.Test(t, func(t *testing.T) {
 		j := journal.New(4 * batch)
 		p := exporter.New(exporter.Options{Metrics: metrics.New(), Journal: j})

@@ -109,11 +109,11 @@ const (
 	// emptied the queue. When it wakes up, the processor's caches hold nothing of its
 	// work, and afterwards nothing of the relay's. The first observation after a pause
 	// is served at once.
-	linger = 250 * time.Millisecond
+	linger = 100 * time.Millisecond
 	// maxBatch is the number of queued observations for which the worker stops
-	// waiting. They are served in about ten milliseconds, in which the relay's
+	// waiting. They are served in about five milliseconds, in which the relay's
 	// threads come first.
-	maxBatch = 1024
+	maxBatch = 512
 	// maxQueuedTexts limits the memory of texts in the queue, such as URLs, which may have
 	// tens of KiB each, and the vendor's messages. Usual ones take a fifth of it in a full queue.
 	maxQueuedTexts = 8 << 20
