@@ -125,19 +125,19 @@ func (l *loop) sample(p *proxy, a *responses, under load, d time.Duration) (samp
 	if err := c.runCount(4 * connections); err != nil { // opens as many connections to the upstream
 		return sample{}, err
 	}
-	load := c.runClosed
+	runFor := c.runClosed
 	if under.connections == 0 {
-		load = func(d time.Duration) (run, error) { return c.runOpen(d, time.Second/fixedRate) }
+		runFor = func(d time.Duration) (run, error) { return c.runOpen(d, time.Second/fixedRate) }
 		d *= 3
 	}
-	if _, err := load(leadIn); err != nil {
+	if _, err := runFor(leadIn); err != nil {
 		return sample{}, err
 	}
 	before, err := p.usage()
 	if err != nil {
 		return sample{}, err
 	}
-	r, err := load(d)
+	r, err := runFor(d)
 	if err != nil {
 		return sample{}, err
 	}

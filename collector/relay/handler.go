@@ -28,8 +28,8 @@ type Handler interface {
 	// Dial connects to the upstream. ctx is canceled when the program closes its
 	// connection or the server is stopped.
 	Dial(ctx context.Context, x *Exchange) (net.Conn, error)
-	// Sent reports that the beginning of the request was sent, and of a tunnel that
-	// it begins. It is not called for a request whose exchange ended before.
+	// Sent reports that the beginning of the request was sent, or that its tunnel begins.
+	// It is not called if the exchange ended before.
 	Sent(x *Exchange)
 	// Refuse appends to dst the complete response to a request that was not sent
 	// because of err. close is set if the connection will be closed after it.

@@ -2,6 +2,7 @@ package relay
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/collector/relay/http1"
@@ -100,22 +101,12 @@ func (p *pair) dialEarly(x *Exchange) error {
 	if !p.expect(0) {
 		return nil
 	}
-	ctx, cancel := context.WithCancel(p.s.ctx)
-	defer cancel()
-	watched := make(chan struct{})
-	go func() {
-		defer close(watched)
+	nc, err := p.dialWatched(x, func() bool {
 		p.watchProgram()
-		cancel()
-	}()
-	p.s.counters.dials.Add(1)
-	nc, err := p.dial(ctx, x)
-	givenUp := ctx.Err() != nil
-	p.cl.interrupt()
-	<-watched
-	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+		return true
+	})
 	switch {
-	case err != nil && givenUp:
+	case errors.Is(err, context.Canceled):
 		return nil
 	case err != nil:
 		return err

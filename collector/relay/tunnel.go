@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"io"
+	"net"
 	"syscall"
 	"time"
 
@@ -102,26 +103,13 @@ func (p *pair) reach() error {
 		return nil
 	}
 	p.drop()
-	ctx, cancel := context.WithCancel(p.s.ctx)
-	defer cancel()
-	p.mu.Lock()
-	p.cancelDial = cancel
-	p.mu.Unlock()
-	watched, reset := make(chan struct{}), false
-	go func() {
-		defer close(watched)
-		if reset = p.cl.watch() == sightReset; reset {
-			cancel()
-		}
-	}()
-	p.s.counters.dials.Add(1)
-	nc, err := p.dial(ctx, p.m.x)
-	p.cl.interrupt()
-	<-watched
-	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	reset := false
+	nc, err := p.dialWatched(p.m.x, func() bool {
+		reset = p.cl.watch() == sightReset
+		return reset
+	})
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.cancelDial = nil
 	p.m.now = time.Now()
 	if err == nil {
 		p.up = newLink(nc)
@@ -136,6 +124,36 @@ func (p *pair) reach() error {
 		return context.Canceled
 	}
 	return err
+}
+
+// dialWatched connects to the upstream of x while watch, which is interrupted in the end,
+// watches the program. If watch reports true, or the pair is killed, that is given up: the
+// error is context.Canceled.
+func (p *pair) dialWatched(x *Exchange, watch func() (giveUp bool)) (net.Conn, error) {
+	ctx, cancel := context.WithCancel(p.s.ctx)
+	defer cancel()
+	p.mu.Lock()
+	p.cancelDial = cancel
+	p.mu.Unlock()
+	watched := make(chan struct{})
+	go func() {
+		defer close(watched)
+		if watch() {
+			cancel()
+		}
+	}()
+	p.s.counters.dials.Add(1)
+	nc, err := p.dial(ctx, x)
+	if err != nil && ctx.Err() != nil {
+		err = context.Canceled
+	}
+	p.cl.interrupt()
+	<-watched
+	p.cl.SetReadDeadline(time.Time{}) //nolint:errcheck // reading shows it
+	p.mu.Lock()
+	p.cancelDial = nil
+	p.mu.Unlock()
+	return nc, err
 }
 
 // notReached ends a CONNECT whose upstream was not reached. The response is the
@@ -322,7 +340,7 @@ func (p *pair) copyBoth() error {
 		sent <- err
 	}()
 	n, err := p.s.bufs.copy(p.cl.Conn, p.up.Conn, nil)
-	if err == nil && p.up.reset.Load() {
+	if err == nil && p.up.reset.Load() { // it reads as an end
 		err = syscall.ECONNRESET
 	}
 	x.ResponseBytes += n
