@@ -100,7 +100,9 @@ type Pipeline struct {
 	stop   chan struct{} // closed by Shutdown
 	done   chan struct{} // closed when the queue is empty after Shutdown
 
-	records record.Maker // used by the worker only, as is links
+	// The fields below are used by the worker only.
+	records record.Maker
+	details record.Details // of the attempt that is exported
 	links   links
 }
 

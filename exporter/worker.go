@@ -105,10 +105,11 @@ func (p *Pipeline) resolve(r *record.Record) {
 // export passes the span of the attempt to the tracer.
 func (p *Pipeline) export(q *queued, r *record.Record) {
 	defer p.recovered(metrics.SinkTraces)
-	d := record.DetailsOf(&q.observation)
+	d := &p.details
+	*d = record.DetailsOf(&q.observation)
 	d.Span, d.Operation = q.span, q.operation
 	d.Previous = p.links.link(&q.attempt, q.span, r.Outcome.Failed())
-	p.traces.Record(r, &d)
+	p.traces.Record(r, d)
 }
 
 // serve passes r to the sinks that asked for it.

@@ -10,8 +10,10 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"sync"
 	"time"
@@ -102,10 +104,10 @@ type temporary struct {
 
 func (t *temporary) Unwrap() error { return t.error }
 
-// Send sends a message until the backend has answered, or ctx is done. It does not
-// retain the message.
-func (c *Client) Send(ctx context.Context, message []byte) error {
-	request, err := c.encode(message)
+// Send sends a message, which is the concatenation of parts, until the backend has answered,
+// or ctx is done. It does not retain them.
+func (c *Client) Send(ctx context.Context, parts ...[]byte) error {
+	request, err := c.encode(parts)
 	if err != nil {
 		return err
 	}
@@ -131,9 +133,9 @@ func (c *Client) Send(ctx context.Context, message []byte) error {
 }
 
 // encode returns the message as the body of a request, compressed and framed if needed.
-func (c *Client) encode(message []byte) ([]byte, error) {
+func (c *Client) encode(parts [][]byte) ([][]byte, error) {
 	if !c.compress && !c.grpc {
-		return message, nil
+		return parts, nil
 	}
 	c.buffer.Reset()
 	if c.grpc {
@@ -144,14 +146,18 @@ func (c *Client) encode(message []byte) ([]byte, error) {
 			c.gzip = gzip.NewWriter(&c.buffer)
 		}
 		c.gzip.Reset(&c.buffer)
-		if _, err := c.gzip.Write(message); err != nil {
-			return nil, err
+		for _, part := range parts {
+			if _, err := c.gzip.Write(part); err != nil {
+				return nil, err
+			}
 		}
 		if err := c.gzip.Close(); err != nil {
 			return nil, err
 		}
 	} else {
-		_, _ = c.buffer.Write(message)
+		for _, part := range parts {
+			_, _ = c.buffer.Write(part)
+		}
 	}
 	request := c.buffer.Bytes()
 	if c.grpc {
@@ -160,11 +166,11 @@ func (c *Client) encode(message []byte) ([]byte, error) {
 		}
 		binary.BigEndian.PutUint32(request[1:], uint32(len(request)-frameHeader)) //nolint:gosec // a batch is much smaller
 	}
-	return request, nil
+	return [][]byte{request}, nil
 }
 
 // attempt sends a request once.
-func (c *Client) attempt(ctx context.Context, request []byte) error {
+func (c *Client) attempt(ctx context.Context, request [][]byte) error {
 	ctx, cancel := context.WithTimeout(ctx, c.timeout)
 	defer cancel()
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, c.body(request))
@@ -172,7 +178,9 @@ func (c *Client) attempt(ctx context.Context, request []byte) error {
 		return err
 	}
 	r.Header = c.header.Clone()
-	r.ContentLength = int64(len(request))
+	for _, part := range request {
+		r.ContentLength += int64(len(part))
+	}
 	r.GetBody = func() (io.ReadCloser, error) { return c.body(request), nil }
 	resp, err := c.http.Do(r)
 	if err != nil {
@@ -191,10 +199,10 @@ func (c *Client) attempt(ctx context.Context, request []byte) error {
 }
 
 // body returns a body with the request.
-func (c *Client) body(request []byte) *body {
+func (c *Client) body(request [][]byte) *body {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	b := &body{rest: request}
+	b := &body{rest: slices.Clone(request)}
 	c.bodies = append(c.bodies, b)
 	return b
 }
@@ -217,19 +225,14 @@ func (c *Client) release() {
 // a transport may still read when the response has arrived.
 type body struct {
 	mu   sync.Mutex // guards rest
-	rest []byte
+	rest net.Buffers
 }
 
 // Read implements io.Reader.
 func (b *body) Read(p []byte) (int, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if len(b.rest) == 0 {
-		return 0, io.EOF
-	}
-	n := copy(p, b.rest)
-	b.rest = b.rest[n:]
-	return n, nil
+	return b.rest.Read(p)
 }
 
 // Close implements io.Closer.

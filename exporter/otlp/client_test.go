@@ -292,7 +292,7 @@ func parseBasic(r *http.Request) (user, password string, ok bool) {
 // TestBodyEndsUse checks that a transport that still reads does not see the next message.
 func TestBodyEndsUse(t *testing.T) {
 	var c Client
-	b := c.body([]byte("request"))
+	b := c.body([][]byte{[]byte("re"), []byte("quest")})
 	start := make([]byte, 3)
 	if _, err := io.ReadFull(b, start); err != nil || string(start) != "req" {
 		t.Fatalf("got %q, %v", start, err)

@@ -4,21 +4,30 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 )
 
-// Exporter sends items to a backend. Its methods are not called concurrently,
-// except for Shutdown. It must not retain the slice.
+// Exporter makes the batches that are sent to a backend.
 type Exporter[T any] interface {
-	Export(ctx context.Context, items []T) error
+	// NewBatch returns an empty batch.
+	NewBatch() Batch[T]
 	Shutdown(ctx context.Context) error
 }
 
-// Item is what a queue holds.
-type Item interface {
-	// TextBytes returns the length of the item's texts. It must not change.
-	TextBytes() int
+// Batch collects items that are exported together, in the form in which they are sent: an
+// item that was just made is encoded faster than one that has waited, and takes less memory.
+type Batch[T any] interface {
+	// Add adds an item, and returns how many bytes it takes. It must not retain what the
+	// item refers to. It is not called concurrently with Add of other batches of an
+	// exporter, so that they may share memory.
+	Add(item T) int
+	// Export sends the items to the backend. It is not called concurrently with Export of
+	// other batches.
+	Export(ctx context.Context) error
+	// Reset removes the items, and keeps memory for others.
+	Reset()
 }
 
 // The reasons why items are dropped.
@@ -28,66 +37,74 @@ const (
 	ReasonShutdown     = "shutdown"
 )
 
-// Queue collects items and exports them in batches on its own goroutine, when a
+// Queue collects items in batches and exports them on its own goroutine, when a
 // batch is full or after a delay. Every item that does not reach the backend is
 // counted as dropped.
 //
-//	Add ──> room? ──> waiting ──> batch ──> exporter ──> backend
-//	          │no                             │failed
-//	          └──> queue_full                 └──> export_failed
+//	Add ──> room? ──> batch ──> exporter ──> backend
+//	          │no                  │failed
+//	          └──> queue_full      └──> export_failed
 //
-// Both the queue and a batch are bounded by the number of items and by the length of
-// their texts, which programs and the API choose. Batches are also bounded because they
-// are held encoded, and compressed, as long as the backend does not respond, and because
-// backends refuse requests that are too large: of gRPC, by default those over 4 MiB.
+// Both the queue and a batch are bounded by the number of items and by their size, which
+// programs and the API choose. Batches are also bounded because they are compressed, and
+// held as long as the backend does not respond, and because backends refuse requests that
+// are too large: of gRPC, by default those over 4 MiB.
 //
 // It replaces the SDK's batch processors, which wake their goroutine for each item
 // and do not report what they drop.
-type Queue[T Item] struct {
+type Queue[T any] struct {
 	exporter Exporter[T]
 	dropped  func(reason string, n int)
 	reporter *Reporter
-	limits   Batch
+	limits   BatchLimits
 
 	full chan struct{} // capacity 1: a batch is full
 	stop chan struct{} // closed by Shutdown: export the remaining items
 	done chan struct{} // closed when the goroutine has ended
 	err  error         // result of the exporter's Shutdown; set before done is closed
 
-	mu             sync.Mutex // guards the fields below
-	waiting        []waiting[T]
-	waitingTexts   int  // length of the texts of waiting
-	exporting      int  // items whose export has not ended
-	exportingTexts int  // length of their texts
-	stopped        bool // Shutdown was called
-	ended          bool // Shutdown has counted the items that were not exported
+	mu      sync.Mutex // guards the fields below
+	waiting []load[T]  // all but the last one are full
+	spare   []Batch[T] // that were exported
+	held    amount     // waiting and being exported
+	stopped bool       // Shutdown was called
+	ended   bool       // Shutdown has counted the items that were not exported
 
 	giveUp context.Context // done when the time limit of Shutdown has passed
 	cancel context.CancelFunc
 }
 
-// waiting is an item that waits.
-type waiting[T Item] struct {
-	item  T
-	texts int // the item's TextBytes
+// load is a batch with what it holds.
+type load[T any] struct {
+	batch Batch[T]
+	amount
 }
 
+// amount is a number of items and their size.
+type amount struct{ items, bytes int }
+
 const (
-	// meanTexts is how many bytes of text an item may have, on the average of as many as
-	// there may be. Usual failures have 0.6 to 2.4 KiB, others up to 19.
-	meanTexts = 2 << 10
-	// leastItems is the number of items for whose texts there is room in a small queue
-	// or batch, so that any one fits.
+	// meanSize is how many bytes an item may take, on the average of as many as there
+	// may be. Usual failures take 1.5 to 3.3 KiB, others up to 20.
+	meanSize = 3 << 10
+	// leastItems is the number of items for which there is room in a small queue or batch,
+	// so that any one fits.
 	leastItems = 128
+	// maxSpare is how many batches are kept for further items: one is filled while another
+	// one is exported.
+	maxSpare = 2
 )
 
-// texts returns how many bytes of text n items may have together.
-func texts(n int) int { return max(n, leastItems) * meanTexts }
+// reaches reports whether a has so many items, or as many bytes as these may take. The last
+// item may exceed that.
+func (a amount) reaches(items int) bool {
+	return a.items >= items || a.bytes >= max(items, leastItems)*meanSize
+}
 
 // NewQueue returns a running queue to x. dropped is called with the reason and the
 // number of items that did not reach the backend; it must be safe for concurrent
 // use. If it is nil, it is not called.
-func NewQueue[T Item](x Exporter[T], limits Batch, dropped func(reason string, n int), r *Reporter) *Queue[T] {
+func NewQueue[T any](x Exporter[T], limits BatchLimits, dropped func(reason string, n int), r *Reporter) *Queue[T] {
 	q := &Queue[T]{
 		exporter: x, dropped: dropped, reporter: r, limits: limits,
 		full: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{}),
@@ -100,8 +117,8 @@ func NewQueue[T Item](x Exporter[T], limits Batch, dropped func(reason string, n
 	return q
 }
 
-// Add queues an item, or counts it as dropped. It never blocks. Items that are not
-// important may use only half of the queue, so that they never displace those that
+// Add queues an item, or counts it as dropped. It never waits for the backend. Items that are
+// not important may use only half of the queue, so that they never displace those that
 // are.
 func (q *Queue[T]) Add(item T, important bool) {
 	if reason := q.admit(item, important); reason != "" {
@@ -111,22 +128,23 @@ func (q *Queue[T]) Add(item T, important bool) {
 
 // admit queues an item, or returns the reason why it is dropped.
 func (q *Queue[T]) admit(item T, important bool) (refusal string) {
-	w := waiting[T]{item, item.TextBytes()}
-	items, bytes := q.limits.Queue, texts(q.limits.Queue)
+	room := q.limits.Queue
 	if !important {
-		items, bytes = (items+1)/2, bytes/2
+		room = (room + 1) / 2
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	switch {
 	case q.stopped:
 		return ReasonShutdown
-	case len(q.waiting)+q.exporting >= items, q.waitingTexts+q.exportingTexts+w.texts > bytes:
+	case q.held.reaches(room):
 		return ReasonQueueFull
 	}
-	q.waiting = append(q.waiting, w)
-	q.waitingTexts += w.texts
-	if q.isBatch() {
+	last := q.last()
+	size := last.batch.Add(item)
+	last.add(amount{1, size})
+	q.held.add(amount{1, size})
+	if last.reaches(q.limits.Size) {
 		select {
 		case q.full <- struct{}{}:
 		default:
@@ -135,9 +153,21 @@ func (q *Queue[T]) admit(item T, important bool) (refusal string) {
 	return ""
 }
 
-// isBatch reports whether the waiting items fill a batch. The caller holds the lock.
-func (q *Queue[T]) isBatch() bool {
-	return len(q.waiting) >= q.limits.Size || q.waitingTexts >= texts(q.limits.Size)
+func (a *amount) add(b amount) { a.items, a.bytes = a.items+b.items, a.bytes+b.bytes }
+
+// last returns the batch that takes the next item. mu is held.
+func (q *Queue[T]) last() *load[T] {
+	if n := len(q.waiting); n > 0 && !q.waiting[n-1].reaches(q.limits.Size) {
+		return &q.waiting[n-1]
+	}
+	var next Batch[T]
+	if n := len(q.spare); n > 0 {
+		next, q.spare = q.spare[n-1], q.spare[:n-1]
+	} else {
+		next = q.exporter.NewBatch()
+	}
+	q.waiting = append(q.waiting, load[T]{batch: next})
+	return &q.waiting[len(q.waiting)-1]
 }
 
 // run exports items until stop is closed, and then the remaining ones.
@@ -145,7 +175,6 @@ func (q *Queue[T]) run() {
 	defer close(q.done)
 	timer := time.NewTimer(q.limits.Delay)
 	defer timer.Stop()
-	var batch []T
 	for stopping := false; !stopping; {
 		whole := false
 		select {
@@ -155,9 +184,8 @@ func (q *Queue[T]) run() {
 		case <-q.stop:
 			stopping = true
 		}
-		for batch = q.take(batch, whole); len(batch) > 0; batch = q.take(batch, whole) {
-			q.send(batch)
-			clear(batch) // release the items for garbage collection
+		for next := q.take(whole); next.batch != nil; next = q.take(whole) {
+			q.send(next)
 			whole = !stopping
 		}
 		timer.Reset(q.limits.Delay)
@@ -165,55 +193,53 @@ func (q *Queue[T]) run() {
 	q.err = q.exporter.Shutdown(q.giveUp)
 }
 
-// take returns the next items to export, or none if whole is set and they do not fill a
-// batch. The result uses the memory of buf.
-func (q *Queue[T]) take(buf []T, whole bool) []T {
-	buf = buf[:0]
+// take returns the next batch to export, or none if there is none, or none that is full and
+// whole is set. While batches are not full before the delay has passed, no memory is kept.
+func (q *Queue[T]) take(whole bool) load[T] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if whole && !q.isBatch() {
-		return buf
+	if !whole {
+		q.spare = nil
 	}
-	bytes := 0
-	for _, w := range q.waiting[:min(q.limits.Size, len(q.waiting))] {
-		if bytes += w.texts; bytes > texts(q.limits.Size) && len(buf) > 0 {
-			bytes -= w.texts
-			break
-		}
-		buf = append(buf, w.item)
+	if len(q.waiting) == 0 {
+		return load[T]{}
 	}
-	rest := copy(q.waiting, q.waiting[len(buf):])
-	clear(q.waiting[rest:])
-	q.waiting = q.waiting[:rest]
-	q.waitingTexts -= bytes
-	q.exporting, q.exportingTexts = len(buf), bytes
-	return buf
+	first := q.waiting[0]
+	if first.items == 0 || whole && !first.reaches(q.limits.Size) {
+		return load[T]{}
+	}
+	q.waiting = slices.Delete(q.waiting, 0, 1)
+	return first
 }
 
 // send exports a batch. If that fails, its items are counted as dropped.
-func (q *Queue[T]) send(batch []T) {
+func (q *Queue[T]) send(l load[T]) {
 	ctx, cancel := context.WithTimeout(q.giveUp, q.limits.Timeout)
 	defer cancel()
-	err := q.export(ctx, batch)
+	err := q.export(ctx, l.batch)
 
 	q.mu.Lock()
-	q.exporting, q.exportingTexts = 0, 0
+	q.held.add(amount{-l.items, -l.bytes})
 	ended := q.ended
+	if l.reaches(q.limits.Size) && len(q.spare) < maxSpare {
+		l.batch.Reset()
+		q.spare = append(q.spare, l.batch)
+	}
 	q.mu.Unlock()
 	if err == nil || ended {
 		return
 	}
-	q.dropped(ReasonExportFailed, len(batch))
+	q.dropped(ReasonExportFailed, l.items)
 	if !errors.Is(err, context.Canceled) || q.giveUp.Err() == nil { // otherwise, Shutdown canceled the export
 		q.reporter.Handle(err)
 	}
 }
 
-// export passes the items to the exporter. It returns a panic of the exporter as
+// export exports a batch. It returns a panic of the exporter as
 // an error, so that the program does not crash.
-func (q *Queue[T]) export(ctx context.Context, batch []T) (err error) {
+func (q *Queue[T]) export(ctx context.Context, b Batch[T]) (err error) {
 	defer Recovered(&err)
-	return q.exporter.Export(ctx, batch)
+	return b.Export(ctx)
 }
 
 // Recovered stores a panic in err. It must be deferred.
@@ -243,7 +269,7 @@ func (q *Queue[T]) Shutdown(ctx context.Context) error {
 	}
 
 	q.mu.Lock()
-	left := len(q.waiting) + q.exporting
+	left := q.held.items
 	if q.ended {
 		left = 0
 	}

@@ -4,66 +4,86 @@ import (
 	"context"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// text is an item with so many bytes of text.
-type text int
+// size is an item that takes so many bytes.
+type size int
 
-func (n text) TextBytes() int { return int(n) }
-
-// gate is an exporter whose exports end when it is open.
+// gate makes batches whose exports end when it is open.
 type gate struct {
 	entered, open chan struct{}
-	batches       [][]text
+	batches       [][]size
+	made          int // number of batches
 }
 
-func (g *gate) Export(_ context.Context, items []text) error {
-	g.batches = append(g.batches, slices.Clone(items))
-	g.entered <- struct{}{}
-	<-g.open
-	return nil
+func (g *gate) NewBatch() Batch[size] {
+	g.made++
+	return &sizes{gate: g}
 }
 
 func (*gate) Shutdown(context.Context) error { return nil }
 
-// TestQueueOfLongTexts checks how many items a queue and a batch may have by their number
-// and by the length of their texts.
-func TestQueueOfLongTexts(t *testing.T) {
+type sizes struct {
+	*gate
+	all []size
+}
+
+func (b *sizes) Add(n size) int {
+	if n < 0 {
+		panic("negative")
+	}
+	b.all = append(b.all, n)
+	return int(n)
+}
+
+func (b *sizes) Export(context.Context) error {
+	b.batches = append(b.batches, slices.Clone(b.all))
+	b.entered <- struct{}{}
+	<-b.open
+	return nil
+}
+
+func (b *sizes) Reset() { b.all = b.all[:0] }
+
+// TestQueueOfLargeItems checks how many items a queue and a batch may have by their number
+// and by their size, which the last item may exceed.
+func TestQueueOfLargeItems(t *testing.T) {
 	const (
 		kb      = 1 << 10
-		longest = 19 * kb // that there are
-		queue   = 256     // items, whose texts may have 512 KiB
-		size    = 128     // items of a batch, whose texts may have 256 KiB
+		longest = 20 * kb // that there are
+		queue   = 256     // items, which may take 768 KiB
+		batch   = 128     // items of a batch, which may take 384 KiB
 	)
 	tests := []struct {
 		name        string
 		queue, size int
-		first       []text   // the first batch
-		unimportant []text   // come while that is exported
-		important   []text   // come after those
+		first       []size   // the first batch
+		unimportant []size   // come while that is exported
+		important   []size   // come after those
 		dropped     int      // of all
-		rest        [][]text // the other batches
+		rest        [][]size // the other batches
 	}{
-		{"by number", 6, 2, []text{kb, kb}, []text{kb, kb}, []text{kb, kb, kb, kb}, 2, [][]text{{kb, kb}, {kb, kb}}},
-		{"without texts", 4, 2, []text{0, 0}, nil, []text{0, 0, 0}, 1, [][]text{{0, 0}}},
-		{"the longest in the smallest", 1, 1, []text{longest}, nil, []text{0}, 1, nil},
-		{"by length", queue, size, []text{128 * kb, 128 * kb}, nil, []text{128 * kb, 128 * kb, 1}, 1, [][]text{{128 * kb, 128 * kb}}},
-		{"a shorter one fits", queue, size, []text{256 * kb}, nil, []text{255 * kb, kb + 1, kb}, 1, [][]text{{255 * kb, kb}}},
-		{"half for unimportant ones", queue, size, []text{256 * kb}, []text{1, 0}, []text{256 * kb}, 1, [][]text{{0, 256 * kb}}},
-		{"large queue", 8 * queue, size, []text{256 * kb}, []text{1792 * kb}, []text{2048 * kb, 1}, 1, [][]text{{1792 * kb}, {2048 * kb}}},
-		{"batches by length", queue, 2, []text{0, 0}, nil, []text{200 * kb, 200 * kb, 100 * kb}, 0, [][]text{{200 * kb}, {200 * kb}, {100 * kb}}},
-		{"larger than a batch", queue, size, []text{384 * kb}, nil, []text{kb, 1}, 0, [][]text{{kb, 1}}},
-		{"larger than the queue", queue, size, []text{256 * kb}, nil, []text{513 * kb, kb}, 1, [][]text{{kb}}},
+		{"by number", 6, 2, []size{kb, kb}, []size{kb, kb}, []size{kb, kb, kb, kb}, 2, [][]size{{kb, kb}, {kb, kb}}},
+		{"without a size", 4, 2, []size{0, 0}, nil, []size{0, 0, 0}, 1, [][]size{{0, 0}}},
+		{"the longest in the smallest", 1, 1, []size{longest}, nil, []size{0}, 1, nil},
+		{"by size", queue, batch, []size{192 * kb, 192 * kb}, nil, []size{192 * kb, 192 * kb, 1}, 1, [][]size{{192 * kb, 192 * kb}}},
+		{"the last one exceeds it", queue, batch, []size{383 * kb, longest}, nil, []size{364 * kb, longest, 0}, 1, [][]size{{364 * kb, longest}}},
+		{"half for unimportant ones", queue, batch, []size{384 * kb}, []size{1, 0}, []size{383 * kb, kb, kb}, 3, [][]size{{383 * kb, kb}}},
+		{"large queue", 8 * queue, batch, []size{384 * kb}, []size{2688 * kb}, []size{3072 * kb, 1}, 1, [][]size{{2688 * kb}, {3072 * kb}}},
+		{"batches by size", queue, 2, []size{0, 0}, nil, []size{384 * kb, kb, 382 * kb, kb}, 0, [][]size{{384 * kb}, {kb, 382 * kb}, {kb}}},
+		{"larger than a batch", queue, batch, []size{500 * kb}, nil, []size{kb, 1}, 0, [][]size{{kb, 1}}},
+		{"larger than the queue", queue, batch, []size{384 * kb}, nil, []size{769 * kb, kb}, 1, [][]size{{769 * kb}}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			g := &gate{entered: make(chan struct{}, 8), open: make(chan struct{})}
 			dropped := []string{}
-			q := NewQueue(g, Batch{Queue: tt.queue, Size: tt.size, Delay: time.Hour, Timeout: time.Hour},
+			q := NewQueue(g, BatchLimits{Queue: tt.queue, Size: tt.size, Delay: time.Hour, Timeout: time.Hour},
 				func(reason string, n int) { dropped = append(dropped, slices.Repeat([]string{reason}, n)...) }, NewReporter(nil, ""))
 			for _, item := range tt.first {
 				q.Add(item, true)
@@ -77,8 +97,44 @@ func TestQueueOfLongTexts(t *testing.T) {
 			}
 			close(g.open)
 			require.NoError(t, q.Shutdown(t.Context()))
-			assert.Equal(t, append([][]text{tt.first}, tt.rest...), g.batches, "batches")
+			assert.Equal(t, append([][]size{tt.first}, tt.rest...), g.batches, "batches")
 			assert.Equal(t, slices.Repeat([]string{ReasonQueueFull}, tt.dropped), dropped, "dropped")
 		})
 	}
+}
+
+// TestBatchesAreReused checks that a queue keeps no more batches than it needs, and none
+// while they do not fill up.
+func TestBatchesAreReused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := &gate{entered: make(chan struct{}, 64), open: make(chan struct{})}
+		close(g.open)
+		q := NewQueue(g, BatchLimits{Queue: 8, Size: 2, Delay: time.Second, Timeout: time.Hour}, nil, NewReporter(nil, ""))
+		add := func(n int) {
+			for range n {
+				q.Add(1, true)
+				synctest.Wait()
+			}
+		}
+		add(9)
+		assert.Equal(t, 1, g.made, "batches that were made")
+		<-time.After(time.Second)
+		synctest.Wait()
+		assert.Len(t, g.batches, 5)
+		add(1)
+		assert.Equal(t, 2, g.made, "batches that were made, one after a delay")
+		require.NoError(t, q.Shutdown(t.Context()))
+		assert.Len(t, g.batches, 6)
+	})
+}
+
+// TestItemThatPanics checks that an item whose encoding panics does no harm to others.
+func TestItemThatPanics(t *testing.T) {
+	g := &gate{entered: make(chan struct{}, 8), open: make(chan struct{})}
+	close(g.open)
+	q := NewQueue(g, BatchLimits{Queue: 8, Size: 2, Delay: time.Hour, Timeout: time.Hour}, nil, NewReporter(nil, ""))
+	assert.Panics(t, func() { q.Add(-1, true) })
+	q.Add(1, true)
+	require.NoError(t, q.Shutdown(t.Context()))
+	assert.Equal(t, [][]size{{1}}, g.batches)
 }

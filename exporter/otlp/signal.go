@@ -30,13 +30,13 @@ type Signal struct {
 	Timeout  time.Duration // of one request
 	TLS      *tls.Config   // nil for the default
 
-	Batch Batch
+	Batch BatchLimits
 
 	path string // of the signal, such as "v1/logs"
 }
 
-// Batch holds the settings of the queue of a signal.
-type Batch struct {
+// BatchLimits holds the settings of the queue of a signal.
+type BatchLimits struct {
 	Queue   int           // maximum number of waiting items
 	Size    int           // maximum number of items in one export
 	Delay   time.Duration // time after which an incomplete batch is exported

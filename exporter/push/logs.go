@@ -26,9 +26,6 @@ type line struct {
 	record []byte
 }
 
-// TextBytes implements otlp.Item.
-func (l line) TextBytes() int { return len(l.record) }
-
 // logRecords is the number of the field of ScopeLogs in opentelemetry/proto/logs/v1/logs.proto.
 const logRecords = 2
 
@@ -38,11 +35,33 @@ type lineExporter struct {
 	origin origin
 }
 
-// Export implements otlp.Exporter.
-func (x lineExporter) Export(ctx context.Context, lines []line) error {
+// lines is a batch of lines.
+type lines struct {
+	to  lineExporter
+	all []line
+}
+
+// NewBatch implements otlp.Exporter.
+func (x lineExporter) NewBatch() otlp.Batch[line] { return &lines{to: x} }
+
+// Add implements otlp.Batch.
+func (b *lines) Add(l line) int {
+	b.all = append(b.all, l)
+	return len(l.record)
+}
+
+// Reset implements otlp.Batch.
+func (b *lines) Reset() {
+	clear(b.all)
+	b.all = b.all[:0]
+}
+
+// Export implements otlp.Batch.
+func (b *lines) Export(ctx context.Context) error {
+	x := b.to
 	all := &logspb.ResourceLogs{SchemaUrl: x.origin.resource.SchemaURL()}
 	scopes := map[string]*logspb.ScopeLogs{}
-	for _, l := range lines {
+	for _, l := range b.all {
 		scope := scopes[l.scope]
 		if scope == nil {
 			scope = &logspb.ScopeLogs{SchemaUrl: x.origin.schema}

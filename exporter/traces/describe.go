@@ -56,64 +56,32 @@ func (l *limiter) truth(k attribute.Key, v bool) {
 	}
 }
 
-// provider is the value of cloud.provider. OpenTelemetry does not define one for
-// Ksyun.
-const provider = "kingsoft_cloud"
+// dropped returns the number of attributes for which there was no room.
+func (l *limiter) dropped() int { return max(0, l.n-l.limits.Count) }
 
 // describe passes the attributes of the attempt to to, within the limits. It returns the
 // number of attributes that were dropped.
 func (s *span) describe(to attributes) (dropped int) {
-	r, d, l := s.record, &s.details, limiter{to: to, limits: s.origin.limits}
-	l.text(semconv.HTTPRequestMethodKey, r.Method)
-	l.text(semconv.HTTPRequestMethodOriginalKey, d.MethodOriginal)
-	l.text(semconv.ServerAddressKey, r.Host)
-	if d.Port != 0 {
-		l.number(semconv.ServerPortKey, int(d.Port))
-	}
-	l.text(semconv.URLFullKey, r.URL)
-	if r.Status != 0 {
-		l.number(semconv.HTTPResponseStatusCodeKey, r.Status)
-	}
-	l.text(semconv.ErrorTypeKey, r.Kind)
-	if r.Upstream.IsValid() {
-		l.text(semconv.NetworkPeerAddressKey, s.origin.last.addressOf(r.Upstream.Addr()))
-		l.number(semconv.NetworkPeerPortKey, int(r.Upstream.Port()))
-	}
-	l.text(semconv.NetworkProtocolVersionKey, r.Protocol)
-	l.text(semconv.UserAgentOriginalKey, r.UserAgent)
-	l.text(semconv.ServicePeerNameKey, s.origin.last.namesOf(d.Operation).peer)
-	l.text(semconv.CloudProviderKey, provider)
-	l.text(semconv.CloudRegionKey, r.Region)
+	l := limiter{to: to, limits: s.origin.limits}
+	s.identify(&l)
+	k := kindOf(s.recorded)
+	k.describe(&l)
+	return l.dropped()
+}
 
+// identify passes the attributes to l that distinguish the span from others of its kind.
+func (s *span) identify(l *limiter) {
+	r := s.record
 	l.text(attrRequestID.Key, r.RequestID)
-	l.text(attrRequestIDSource.Key, string(r.RequestIDSource))
 	l.text(attrFailureID.Key, r.ID)
-	l.text(attrService.Key, r.Service)
-	l.text(attrAction.Key, r.Action)
-	l.text(attrVersion.Key, r.Version)
-	l.text(attrOutcome.Key, string(r.Outcome))
-	l.text(attrCredential.Key, r.Credential)
 	l.text(attrCallID.Key, r.CallID)
 	if r.Attempt > 1 {
 		l.number(semconv.HTTPRequestResendCountKey, r.Attempt-1)
 	}
-	l.text(attrSource.Key, string(r.Source))
-	if r.Outcome.Failed() {
-		l.text(attrCode.Key, r.Code)
-		l.text(attrInnerCode.Key, r.InnerCode)
-		l.text(attrType.Key, string(r.Type))
-		l.text(attrCategory.Key, string(r.Category))
-		l.text(attrBlame.Key, string(r.Blame))
-		l.truth(attrRetryable.Key, r.Retryable)
-	}
-	if c := r.Cause(); c != nil {
-		l.text(attrCause.Key, string(c.Cause))
-		l.text(attrCertainty.Key, string(c.Certainty))
-	}
+	l.text(semconv.URLFullKey, r.URL)
 	if r.Outcome == classify.OutcomePartial {
 		l.number(attrFailedItems.Key, r.FailedItems)
 	}
-	return max(0, l.n-l.limits.Count)
 }
 
 // describeDiagnosis passes the attributes of the event for a diagnosis to to. As in the

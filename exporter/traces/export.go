@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"io"
+	"slices"
 
 	"go.opentelemetry.io/otel/exporters/stdout/stdouttrace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
@@ -16,7 +17,7 @@ import (
 )
 
 // exporter sends the spans of attempts to a backend.
-type exporter = otlp.Exporter[queued]
+type exporter = otlp.Exporter[recorded]
 
 // newExporter returns the exporter of spans of from that s selects, or nil if there is none. It
 // sets every option, to override what the SDK reads from the environment.
@@ -54,9 +55,9 @@ func newSender(s *otlp.Signal, find otlp.ProxyFunc, from *origin) exporter {
 type asJSON struct{ client }
 
 // Send implements client.
-func (c asJSON) Send(ctx context.Context, request []byte) error {
+func (c asJSON) Send(ctx context.Context, parts ...[]byte) error {
 	var all tracepb.TracesData // has the fields of a request
-	if err := proto.Unmarshal(request, &all); err != nil {
+	if err := proto.Unmarshal(slices.Concat(parts...), &all); err != nil {
 		return err
 	}
 	for _, resource := range all.GetResourceSpans() {
@@ -86,11 +87,38 @@ func asHex(id []byte) []byte {
 // exporters passes spans to several exporters.
 type exporters []exporter
 
-// Export implements otlp.Exporter.
-func (all exporters) Export(ctx context.Context, attempts []queued) error {
+// batches are the batches of several exporters.
+type batches []otlp.Batch[recorded]
+
+// NewBatch implements otlp.Exporter.
+func (all exporters) NewBatch() otlp.Batch[recorded] {
+	b := make(batches, len(all))
+	for i, x := range all {
+		b[i] = x.NewBatch()
+	}
+	return b
+}
+
+// Add implements otlp.Batch.
+func (all batches) Add(a recorded) (size int) {
+	for _, b := range all {
+		size += b.Add(a)
+	}
+	return size
+}
+
+// Reset implements otlp.Batch.
+func (all batches) Reset() {
+	for _, b := range all {
+		b.Reset()
+	}
+}
+
+// Export implements otlp.Batch.
+func (all batches) Export(ctx context.Context) error {
 	var errs []error
-	for _, x := range all {
-		errs = append(errs, x.Export(ctx, attempts))
+	for _, b := range all {
+		errs = append(errs, b.Export(ctx))
 	}
 	return errors.Join(errs...)
 }

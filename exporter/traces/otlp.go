@@ -2,7 +2,6 @@ package traces
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
@@ -11,12 +10,14 @@ import (
 	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/exporters/otlp/otlptrace"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 	tracepb "go.opentelemetry.io/proto/otlp/trace/v1"
 	"google.golang.org/protobuf/encoding/protowire"
 	"google.golang.org/protobuf/proto"
 
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
+	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 )
 
 // encoder exports spans as OTLP protobuf. The SDK's exporter encodes resource and scope
@@ -29,9 +30,10 @@ type encoder struct {
 	resource, scope []byte // encoded resource and scope of all spans; nil before the first export
 
 	// The buffers below are reused.
-	request []byte
-	one     message // a span
-	part    message // an event or a link
+	header []byte // of a request
+	kinds  kinds
+	one    message // a span
+	part   message // an event or a link
 }
 
 // message is a span or an event that is being encoded. It takes its attributes.
@@ -40,9 +42,10 @@ type message struct {
 	field protowire.Number // of its attributes
 }
 
-// client sends requests to a backend. It does not retain them.
+// client sends requests, which are the concatenation of parts, to a backend. It does not
+// retain them.
 type client interface {
-	Send(ctx context.Context, request []byte) error
+	Send(ctx context.Context, parts ...[]byte) error
 	Close()
 }
 
@@ -52,55 +55,55 @@ func (x *encoder) Shutdown(context.Context) error {
 	return nil
 }
 
-// maxKeptRequest is the capacity in bytes up to which the buffer is reused.
-const maxKeptRequest = 2 << 20
+// encoded are encoded spans, each as a field of ScopeSpans.
+type encoded struct {
+	by *encoder
+	b  []byte
+}
 
-// Export implements otlp.Exporter.
-func (x *encoder) Export(ctx context.Context, attempts []queued) error {
+// NewBatch implements otlp.Exporter.
+func (x *encoder) NewBatch() otlp.Batch[recorded] { return &encoded{by: x} }
+
+// Add implements otlp.Batch.
+func (e *encoded) Add(a recorded) int {
+	before := len(e.b)
+	e.b = e.by.append(e.b, a)
+	return len(e.b) - before
+}
+
+// maxKeptBatch is the capacity in bytes up to which the memory of a batch is reused.
+const maxKeptBatch = 2 << 20
+
+// Reset implements otlp.Batch.
+func (e *encoded) Reset() {
+	if e.b = e.b[:0]; cap(e.b) > maxKeptBatch {
+		e.b = nil
+	}
+}
+
+// Export implements otlp.Batch.
+func (e *encoded) Export(ctx context.Context) error {
+	x := e.by
 	if x.scope == nil {
-		if err := x.encodeOrigin(ctx, &attempts[0]); err != nil {
+		if err := x.encodeOrigin(ctx); err != nil {
 			return err
 		}
 	}
-	// The sizes at the start of the request are known at the end.
-	start := 2*maxHeader + len(x.resource) + len(x.scope)
-	x.request = append(x.request[:0], make([]byte, start)...)
-	for i := range attempts {
-		x.append(&attempts[i])
-	}
-	err := x.client.Send(ctx, x.prepend(start))
-	if cap(x.request) > maxKeptRequest {
-		x.request = nil
-	}
-	if err != nil {
+	inScope := len(x.scope) + len(e.b)
+	inResource := len(x.resource) + len(appendHeader(x.header[:0], scopeSpans, inScope)) + inScope
+	x.header = append(appendHeader(x.header[:0], resourceSpans, inResource), x.resource...)
+	x.header = append(appendHeader(x.header, scopeSpans, inScope), x.scope...)
+	if err := x.client.Send(ctx, x.header, e.b); err != nil {
 		return fmt.Errorf("traces export: %w", err)
 	}
 	return nil
 }
 
-// maxHeader is the maximum size in bytes of the tag and size of a message.
-const maxHeader = 1 + binary.MaxVarintLen64
-
-// prepend writes what precedes the spans in the request before start, where the spans
-// begin, and returns the request.
-func (x *encoder) prepend(start int) []byte {
-	var memory [maxHeader]byte
-	put := func(b []byte) {
-		start -= len(b)
-		copy(x.request[start:], b)
-	}
-	put(x.scope)
-	put(appendHeader(memory[:0], scopeSpans, len(x.request)-start))
-	put(x.resource)
-	put(appendHeader(memory[:0], resourceSpans, len(x.request)-start))
-	return x.request[start:]
-}
-
 // encodeOrigin lets the SDK encode the resource and scope shared by all spans.
-func (x *encoder) encodeOrigin(ctx context.Context, a *queued) error {
+func (x *encoder) encodeOrigin(ctx context.Context) error {
 	var c capture
-	s := newSpan(x.origin, a)
-	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s.snapshot()}); err != nil {
+	s := tracetest.SpanStub{Resource: x.origin.resource, InstrumentationScope: x.origin.scope}.Snapshot()
+	if err := otlptrace.NewUnstarted(&c).ExportSpans(ctx, []sdktrace.ReadOnlySpan{s}); err != nil {
 		return err
 	}
 	resource := c.spans[0]
@@ -168,8 +171,8 @@ const (
 	valueInt    = 3
 )
 
-// append appends the span of a to x.request, as a field of ScopeSpans.
-func (x *encoder) append(a *queued) {
+// append appends the span of a to spans, as a field of ScopeSpans.
+func (x *encoder) append(spans []byte, a recorded) []byte {
 	r, s := a.record, newSpan(x.origin, a)
 	traceID, id := s.context.TraceID(), s.context.SpanID()
 	b := appendBytes(x.one.b[:0], spanTraceID, traceID[:])
@@ -178,14 +181,17 @@ func (x *encoder) append(a *queued) {
 	if parent := s.parent.SpanID(); parent.IsValid() {
 		b = appendBytes(b, spanParentID, parent[:])
 	}
-	b = appendText(b, spanName, s.name())
 	b = appendVarint(b, spanKind, uint64(tracepb.Span_SPAN_KIND_CLIENT))
 	b = appendFixed64(b, spanStart, r.Start.UnixNano())
 	b = appendFixed64(b, spanEnd, s.end.UnixNano())
 	x.one = message{b, spanAttributes}
-	dropped := s.describe(&x.one)
-	b = x.one.b
-	if dropped > 0 {
+	l := limiter{to: &x.one, limits: x.origin.limits}
+	s.identify(&l)
+	k := kindOf(a)
+	kind := x.kinds.of(&k, &l)
+	b = append(x.one.b, kind.attributes...)
+	b = appendText(b, spanName, kind.name)
+	if dropped := l.dropped(); dropped > 0 {
 		b = appendVarint(b, spanDroppedAttrs, uint64(dropped))
 	}
 	for i := range r.Diagnoses {
@@ -198,7 +204,7 @@ func (x *encoder) append(a *queued) {
 	b = appendFlags(b, spanFlags, s.context.TraceFlags(), s.parent.IsRemote())
 
 	x.one.b = b
-	x.request = appendBytes(x.request, scopeSpans, b)
+	return appendBytes(spans, scopeSpans, b)
 }
 
 // begin appends an attribute up to its value, whose encoding has the given size.

@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,10 +50,10 @@ func (r *received) Stop(context.Context) error  { return nil }
 func (r *received) Close()                      {}
 
 // Send implements client.
-func (r *received) Send(_ context.Context, request []byte) error {
+func (r *received) Send(_ context.Context, parts ...[]byte) error {
 	r.t.Helper()
 	var decoded coltracepb.ExportTraceServiceRequest
-	if err := proto.Unmarshal(request, &decoded); err != nil {
+	if err := proto.Unmarshal(slices.Concat(parts...), &decoded); err != nil {
 		r.t.Fatal(err)
 	}
 	r.spans = append(r.spans, decoded.GetResourceSpans()...)
@@ -101,9 +102,9 @@ func (f fixedState) ShouldSample(sdktrace.SamplingParameters) sdktrace.SamplingR
 func (fixedState) Description() string { return "fixed" }
 
 // bySDK returns the span of a as the SDK makes it, with a trace state.
-func bySDK(from *origin, a *queued, state trace.TraceState) sdktrace.ReadOnlySpan {
+func bySDK(from *origin, a recorded, state trace.TraceState) sdktrace.ReadOnlySpan {
 	var e ended
-	r, d := a.record, &a.details
+	r, d := a.record, a.details
 	limits := sdktrace.NewSpanLimits()
 	limits.AttributeCountLimit, limits.AttributeValueLengthLimit = from.limits.Count, from.limits.Length
 	provider := sdktrace.NewTracerProvider(
@@ -123,13 +124,14 @@ func bySDK(from *origin, a *queued, state trace.TraceState) sdktrace.ReadOnlySpa
 			TraceID: p.TraceID, SpanID: p.SpanID, TraceFlags: trace.TraceFlags(p.Flags),
 		})}))
 	}
-	_, s := tracer.Start(ctx, (&span{queued: a, origin: from}).name(), options...)
+	k := kindOf(a)
+	_, s := tracer.Start(ctx, k.name(), options...)
 	end := r.Time
 	if end.Before(r.Start) {
 		end = r.Start
 	}
 	var attrs pairs
-	(&span{queued: a, origin: newOrigin(-1, math.MaxInt)}).describe(&attrs) // the SDK applies the limits
+	(&span{recorded: a, origin: newOrigin(-1, math.MaxInt)}).describe(&attrs) // the SDK applies the limits
 	s.SetAttributes(attrs...)
 	for i := range r.Diagnoses {
 		var attrs pairs
@@ -162,28 +164,38 @@ func newOrigin(maxLength, maxCount int) *origin {
 
 // decide returns the span of o if every attempt is exported.
 func decide(o *classify.Observation) record.Span {
-	return (&Tracer{queue: &otlp.Queue[queued]{}}).Decide(o)
+	return (&Tracer{queue: &otlp.Queue[recorded]{}}).Decide(o)
 }
 
 // compare checks that a backend gets of these attempts what it would get by the
 // SDK alone.
-func compare(t *testing.T, from *origin, attempts ...queued) {
+func compare(t *testing.T, from *origin, attempts ...recorded) {
 	t.Helper()
 	var theirs []sdktrace.ReadOnlySpan
 	for i := range attempts {
-		s := newSpan(from, &attempts[i])
-		theirs = append(theirs, bySDK(from, &attempts[i], s.context.TraceState()))
+		s := newSpan(from, attempts[i])
+		theirs = append(theirs, bySDK(from, attempts[i], s.context.TraceState()))
 	}
 	got, want, slow := &received{t: t}, &received{t: t}, &received{t: t}
-	x := &encoder{client: got, origin: from}
+	ours := (&encoder{client: got, origin: from}).NewBatch()
 	for range 2 { // the second time with used memory
 		got.spans = nil
-		require.NoError(t, x.Export(t.Context(), attempts))
+		ours.Reset()
+		export(t, ours, attempts...)
 	}
 	require.NoError(t, otlptrace.NewUnstarted(want).ExportSpans(t.Context(), theirs))
-	require.NoError(t, (snapshots{otlptrace.NewUnstarted(slow), from}).Export(t.Context(), attempts))
+	export(t, snapshots{otlptrace.NewUnstarted(slow), from}.NewBatch(), attempts...)
 	got.equal("our encoding", want)
 	slow.equal("our span by the SDK's encoding", want)
+}
+
+// export exports attempts in a batch.
+func export(t *testing.T, b otlp.Batch[recorded], attempts ...recorded) {
+	t.Helper()
+	for _, a := range attempts {
+		b.Add(a)
+	}
+	require.NoError(t, b.Export(t.Context()))
 }
 
 // equal checks that both backends got the same.
@@ -217,20 +229,21 @@ func TestJSONIsTheSDKs(t *testing.T) {
 	}))
 	defer backend.Close()
 	o := attempt.Get("error_throttled")
-	a := queued{new(record.Maker).New(o), record.DetailsOf(o)}
+	d := record.DetailsOf(o)
+	a := recorded{new(record.Maker).New(o), &d}
 	a.details.Span = decide(o)
 	a.details.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: 1, Exported: true}
 	from := newOrigin(1000, 1000)
 
 	sdk, err := otlptracehttp.New(t.Context(), otlptracehttp.WithEndpointURL(backend.URL), otlptracehttp.WithEncoding(otlptracehttp.EncodingJSON))
 	require.NoError(t, err)
-	require.NoError(t, snapshots{sdk, from}.Export(t.Context(), []queued{a}))
+	export(t, snapshots{sdk, from}.NewBatch(), a)
 	var want, ours any
 	require.NoError(t, json.Unmarshal(<-got, &want))
 	endpoint, err := url.Parse(backend.URL)
 	require.NoError(t, err)
 	x := newSender(&otlp.Signal{Protocol: otlp.ProtocolJSON, Endpoint: endpoint, Timeout: time.Minute}, nil, from)
-	require.NoError(t, x.Export(t.Context(), []queued{a}))
+	export(t, x.NewBatch(), a)
 	require.NoError(t, json.Unmarshal(<-got, &ours))
 	assert.Equal(t, want, ours)
 	assert.NoError(t, errors.Join(x.Shutdown(t.Context()), sdk.Shutdown(t.Context())))
@@ -241,7 +254,7 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 	for _, limit := range limits {
 		from := newOrigin(limit.length, limit.count)
 		for _, header := range parents {
-			var all []queued
+			var all []recorded
 			for _, a := range attempt.All() {
 				o := a.Observation
 				o.Traceparent, o.Tracestate = []byte(header[0]), []byte(header[1])
@@ -256,7 +269,7 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				if !d.Span.Exported {
 					continue // has no span
 				}
-				all = append(all, queued{r, d})
+				all = append(all, recorded{r, &d})
 			}
 			compare(t, from, all...)
 		}
@@ -287,6 +300,6 @@ func FuzzOTLP(f *testing.F) {
 		if status > 400 {
 			d.Previous = record.Span{TraceID: newTraceID(), SpanID: newSpanID(), Flags: parent, Exported: true}
 		}
-		compare(t, newOrigin(maxLength, maxCount), queued{r, d})
+		compare(t, newOrigin(maxLength, maxCount), recorded{r, &d})
 	})
 }

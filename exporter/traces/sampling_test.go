@@ -88,7 +88,7 @@ func TestWithThreshold(t *testing.T) {
 // TestSamplingIsConsistent checks that a trace that is kept at a ratio is kept at
 // every higher one, whichever tap decides.
 func TestSamplingIsConsistent(t *testing.T) {
-	some, more := &Tracer{queue: &otlp.Queue[queued]{}}, &Tracer{queue: &otlp.Queue[queued]{}}
+	some, more := &Tracer{queue: &otlp.Queue[recorded]{}}, &Tracer{queue: &otlp.Queue[recorded]{}}
 	some.SetSuccessRatio(0.2)
 	more.SetSuccessRatio(0.4)
 	kept := map[*Tracer]int{}

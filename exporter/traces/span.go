@@ -11,37 +11,29 @@ import (
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"go.opentelemetry.io/otel/trace"
 
-	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/exporter/otlp"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
 
-// origin holds the data shared by all spans, which are made by one goroutine.
+// origin holds the data shared by all spans, which are made one after the other.
 type origin struct {
 	resource *resource.Resource
 	scope    instrumentation.Scope
 	limits   otlp.Limits
-	parent   Parent // of attempts without a parent of their own
-	last     last
+	parent   trace.SpanContext // of attempts without a parent of their own
 }
 
-// queued is an attempt that waits for the export of its span.
-type queued struct {
+// recorded is an attempt whose span is made.
+type recorded struct {
 	record  *record.Record
-	details record.Details
+	details *record.Details
 }
 
-// TextBytes implements otlp.Item.
-func (a queued) TextBytes() int {
-	d := &a.details
-	return a.record.TextBytes() + len(d.MethodOriginal) + len(d.Traceparent) + len(d.Tracestate)
-}
-
-// span is an attempt that is being exported. It is made after the attempt has ended, so
+// span is an attempt that is being recorded. It is made after the attempt has ended, so
 // it does not need what the SDK does for spans that may still change. The events are the
 // diagnoses. The link is the previous attempt of the same call.
 type span struct {
-	*queued
+	recorded
 	origin  *origin
 	context trace.SpanContext
 	parent  trace.SpanContext
@@ -49,18 +41,18 @@ type span struct {
 }
 
 // newSpan returns the span of the attempt a.
-func newSpan(from *origin, a *queued) span {
-	r, d := a.record, &a.details
-	parent := remoteParent(d.Traceparent, d.Tracestate)
-	if !parent.IsValid() {
-		parent = remoteParent(from.parent.Traceparent, from.parent.Tracestate)
+func newSpan(from *origin, a recorded) span {
+	r, d := a.record, a.details
+	parent := from.parent
+	if own := remoteParent(d.Traceparent, d.Tracestate); own.IsValid() {
+		parent = own
 	}
 	state := parent.TraceState()
 	if !parent.IsValid() || r.Outcome.Failed() {
 		state = withThreshold(state, d.Span.Threshold)
 	}
 	return span{
-		queued: a, origin: from, parent: parent,
+		recorded: a, origin: from, parent: parent,
 		context: contextOf(&d.Span, state),
 		// Both times have a monotonic clock reading. Their difference is right
 		// even if the system's clock was set back in between.
@@ -78,9 +70,9 @@ func contextOf(s *record.Span, state trace.TraceState) trace.SpanContext {
 // snapshot returns s in the form expected by the SDK's exporters.
 func (s *span) snapshot() sdktrace.ReadOnlySpan {
 	var attrs pairs
-	dropped := s.describe(&attrs)
+	dropped, k := s.describe(&attrs), kindOf(s.recorded)
 	return tracetest.SpanStub{
-		Name: s.name(), SpanContext: s.context, Parent: s.parent, SpanKind: trace.SpanKindClient,
+		Name: k.name(), SpanContext: s.context, Parent: s.parent, SpanKind: trace.SpanKindClient,
 		StartTime: s.record.Start, EndTime: s.end, Status: s.status(),
 		Attributes: attrs, DroppedAttributes: dropped, Events: s.events(), Links: s.links(),
 		Resource: s.origin.resource, InstrumentationScope: s.origin.scope,
@@ -93,29 +85,27 @@ type snapshots struct {
 	origin *origin
 }
 
-// Export implements otlp.Exporter.
-func (x snapshots) Export(ctx context.Context, attempts []queued) error {
-	all := make([]sdktrace.ReadOnlySpan, len(attempts))
-	for i := range attempts {
-		s := newSpan(x.origin, &attempts[i])
-		all[i] = s.snapshot()
-	}
-	return x.ExportSpans(ctx, all)
+// stubs are spans in the form expected by the SDK's exporters.
+type stubs struct {
+	to  snapshots
+	all []sdktrace.ReadOnlySpan
 }
 
-// name returns the operation, or the method if the operation is not known. Span
-// names must have low cardinality, so nothing is taken from the request as it is.
-func (s *span) name() string {
-	name := s.origin.last.namesOf(s.details.Operation).span
-	switch r := s.record; {
-	case name != "":
-		return name
-	case r.Method == classify.MethodOther || r.Method == "":
-		return "HTTP"
-	default:
-		return r.Method
-	}
+// NewBatch implements otlp.Exporter.
+func (x snapshots) NewBatch() otlp.Batch[recorded] { return &stubs{to: x} }
+
+// Add implements otlp.Batch.
+func (b *stubs) Add(a recorded) int {
+	s := newSpan(b.to.origin, a)
+	b.all = append(b.all, s.snapshot())
+	return a.record.TextBytes()
 }
+
+// Export implements otlp.Batch.
+func (b *stubs) Export(ctx context.Context) error { return b.to.ExportSpans(ctx, b.all) }
+
+// Reset implements otlp.Batch.
+func (b *stubs) Reset() { b.all = nil }
 
 // status returns the status of the span, described by the vendor's message or
 // else by the catalogue. It is unset if the attempt did not fail.

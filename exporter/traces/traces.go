@@ -1,8 +1,8 @@
 // Package traces turns attempts into OpenTelemetry spans.
 //
 //	Decide   while the call is relayed: whether the span is kept, and its IDs
-//	Record   later, behind the queue: the span is made, with the times of the attempt,
-//	         when a batch is exported
+//	Record   later, behind the queue: the span is made, with the times of the attempt, and
+//	         encoded into the next request to the backend
 //
 // Spans of failures are always kept. The span of a success is kept if the trace of
 // the program, given by its traceparent, is sampled. If the program sent none, a
@@ -71,7 +71,7 @@ type Parent struct{ Traceparent, Tracestate string }
 
 // Tracer makes the spans. It is safe for concurrent use.
 type Tracer struct {
-	queue    *otlp.Queue[queued] // nil if spans are not exported
+	queue    *otlp.Queue[recorded] // nil if spans are not exported
 	origin   *origin
 	problems []usererror.Ignored
 	parent   parent // Config.Parent.Traceparent
@@ -100,7 +100,7 @@ func New(ctx context.Context, cfg Config) *Tracer {
 	t.origin = &origin{
 		scope:  instrumentation.Scope{Name: scope, Version: cfg.Version, SchemaURL: semconv.SchemaURL},
 		limits: cfg.Environment.SpanLimits,
-		parent: cfg.Parent,
+		parent: remoteParent(cfg.Parent.Traceparent, cfg.Parent.Tracestate),
 	}
 	report := otlp.NewReporter(cfg.Log, "span export failed")
 	var exporter exporter
@@ -183,13 +183,13 @@ func (t *Tracer) Decide(o *classify.Observation) (span record.Span) {
 	return span
 }
 
-// Record queues an attempt, whose span is made when it is exported. d.Span must be what Decide
-// returned for the attempt. Spans that are not to be exported are ignored.
+// Record makes the span of an attempt and queues it. d.Span must be what Decide returned for
+// the attempt. Spans that are not to be exported are ignored.
 func (t *Tracer) Record(r *record.Record, d *record.Details) {
 	if t.queue == nil || !d.Span.Exported {
 		return
 	}
-	t.queue.Add(queued{r, *d}, r.Outcome.Failed())
+	t.queue.Add(recorded{r, d}, r.Outcome.Failed())
 }
 
 // Shutdown exports the remaining spans and shuts down the exporter. Spans that
