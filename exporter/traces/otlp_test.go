@@ -269,7 +269,9 @@ func TestOTLPIsTheSDKs(t *testing.T) {
 				if !d.Span.Exported {
 					continue // has no span
 				}
-				all = append(all, recorded{r, &d})
+				again := *r // is of the same kind
+				again.RequestID, again.URL, again.ID = "another", "http://another/", "f1"
+				all = append(all, recorded{r, &d}, recorded{&again, &d})
 			}
 			compare(t, from, all...)
 		}
