@@ -23,11 +23,9 @@ type Batch[T any] interface {
 	// item refers to. It is not called concurrently with Add of other batches of an
 	// exporter, so that they may share memory.
 	Add(item T) int
-	// Export sends the items to the backend. It is not called concurrently with Export of
-	// other batches.
+	// Export sends the items to the backend, and is the last use of the batch. It is not called
+	// concurrently with Export of other batches.
 	Export(ctx context.Context) error
-	// Reset removes the items, and keeps memory for others.
-	Reset()
 }
 
 // The reasons why items are dropped.
@@ -65,7 +63,6 @@ type Queue[T any] struct {
 
 	mu      sync.Mutex // guards the fields below
 	waiting []load[T]  // all but the last one are full
-	spare   []Batch[T] // that were exported
 	held    amount     // waiting and being exported
 	stopped bool       // Shutdown was called
 	ended   bool       // Shutdown has counted the items that were not exported
@@ -90,9 +87,6 @@ const (
 	// leastItems is the number of items for which there is room in a small queue or batch,
 	// so that any one fits.
 	leastItems = 128
-	// maxSpare is how many batches are kept for further items: one is filled while another
-	// one is exported.
-	maxSpare = 2
 )
 
 // reaches reports whether a has so many items, or as many bytes as these may take. The last
@@ -160,13 +154,7 @@ func (q *Queue[T]) last() *load[T] {
 	if n := len(q.waiting); n > 0 && !q.waiting[n-1].reaches(q.limits.Size) {
 		return &q.waiting[n-1]
 	}
-	var next Batch[T]
-	if n := len(q.spare); n > 0 {
-		next, q.spare = q.spare[n-1], q.spare[:n-1]
-	} else {
-		next = q.exporter.NewBatch()
-	}
-	q.waiting = append(q.waiting, load[T]{batch: next})
+	q.waiting = append(q.waiting, load[T]{batch: q.exporter.NewBatch()})
 	return &q.waiting[len(q.waiting)-1]
 }
 
@@ -194,13 +182,10 @@ func (q *Queue[T]) run() {
 }
 
 // take returns the next batch to export, or none if there is none, or none that is full and
-// whole is set. While batches are not full before the delay has passed, no memory is kept.
+// whole is set.
 func (q *Queue[T]) take(whole bool) load[T] {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if !whole {
-		q.spare = nil
-	}
 	if len(q.waiting) == 0 {
 		return load[T]{}
 	}
@@ -221,10 +206,6 @@ func (q *Queue[T]) send(l load[T]) {
 	q.mu.Lock()
 	q.held.add(amount{-l.items, -l.bytes})
 	ended := q.ended
-	if l.reaches(q.limits.Size) && len(q.spare) < maxSpare {
-		l.batch.Reset()
-		q.spare = append(q.spare, l.batch)
-	}
 	q.mu.Unlock()
 	if err == nil || ended {
 		return

@@ -4,7 +4,6 @@ import (
 	"context"
 	"slices"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"github.com/stretchr/testify/assert"
@@ -18,13 +17,9 @@ type size int
 type gate struct {
 	entered, open chan struct{}
 	batches       [][]size
-	made          int // number of batches
 }
 
-func (g *gate) NewBatch() Batch[size] {
-	g.made++
-	return &sizes{gate: g}
-}
+func (g *gate) NewBatch() Batch[size] { return &sizes{gate: g} }
 
 func (*gate) Shutdown(context.Context) error { return nil }
 
@@ -47,8 +42,6 @@ func (b *sizes) Export(context.Context) error {
 	<-b.open
 	return nil
 }
-
-func (b *sizes) Reset() { b.all = b.all[:0] }
 
 // TestQueueOfLargeItems checks how many items a queue and a batch may have by their number
 // and by their size, which the last item may exceed.
@@ -101,31 +94,6 @@ func TestQueueOfLargeItems(t *testing.T) {
 			assert.Equal(t, slices.Repeat([]string{ReasonQueueFull}, tt.dropped), dropped, "dropped")
 		})
 	}
-}
-
-// TestBatchesAreReused checks that a queue keeps no more batches than it needs, and none
-// while they do not fill up.
-func TestBatchesAreReused(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		g := &gate{entered: make(chan struct{}, 64), open: make(chan struct{})}
-		close(g.open)
-		q := NewQueue(g, BatchLimits{Queue: 8, Size: 2, Delay: time.Second, Timeout: time.Hour}, nil, NewReporter(nil, ""))
-		add := func(n int) {
-			for range n {
-				q.Add(1, true)
-				synctest.Wait()
-			}
-		}
-		add(9)
-		assert.Equal(t, 1, g.made, "batches that were made")
-		<-time.After(time.Second)
-		synctest.Wait()
-		assert.Len(t, g.batches, 5)
-		add(1)
-		assert.Equal(t, 2, g.made, "batches that were made, one after a delay")
-		require.NoError(t, q.Shutdown(t.Context()))
-		assert.Len(t, g.batches, 6)
-	})
 }
 
 // TestItemThatPanics checks that an item whose encoding panics does no harm to others.

@@ -50,12 +50,6 @@ func (b *lines) Add(l line) int {
 	return len(l.record)
 }
 
-// Reset implements otlp.Batch.
-func (b *lines) Reset() {
-	clear(b.all)
-	b.all = b.all[:0]
-}
-
 // Export implements otlp.Batch.
 func (b *lines) Export(ctx context.Context) error {
 	x := b.to

@@ -124,8 +124,9 @@ var (
 // Attributes returns every attribute, in the order of spans.
 func Attributes() []Attribute {
 	return []Attribute{
-		attrRequestID, attrRequestIDSource, attrFailureID, attrService, attrAction, attrVersion, attrOutcome, attrCredential, attrCallID, attrSource,
-		attrCode, attrInnerCode, attrType, attrCategory, attrBlame, attrRetryable, attrFailedItems,
+		attrRequestID, attrFailureID, attrCallID, attrFailedItems,
+		attrRequestIDSource, attrService, attrAction, attrVersion, attrOutcome, attrCredential, attrSource,
+		attrCode, attrInnerCode, attrType, attrCategory, attrBlame, attrRetryable,
 		attrCause, attrCertainty, attrEvidence, attrAdvice,
 	}
 }

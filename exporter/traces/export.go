@@ -107,13 +107,6 @@ func (all batches) Add(a recorded) (size int) {
 	return size
 }
 
-// Reset implements otlp.Batch.
-func (all batches) Reset() {
-	for _, b := range all {
-		b.Reset()
-	}
-}
-
 // Export implements otlp.Batch.
 func (all batches) Export(ctx context.Context) error {
 	var errs []error

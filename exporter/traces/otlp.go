@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -55,45 +57,64 @@ func (x *encoder) Shutdown(context.Context) error {
 	return nil
 }
 
-// encoded are encoded spans, each as a field of ScopeSpans.
+// encoded are encoded spans, each as a field of ScopeSpans. They lie one after the other in
+// pieces of memory that are shared by all batches.
 type encoded struct {
-	by *encoder
-	b  []byte
+	by     *encoder
+	pieces [][]byte
 }
 
 // NewBatch implements otlp.Exporter.
 func (x *encoder) NewBatch() otlp.Batch[recorded] { return &encoded{by: x} }
 
+// piece is memory for spans, of which usual ones have 1 to 3 KiB.
+type piece [32 << 10]byte
+
+var pieces = sync.Pool{New: func() any { return new(piece) }}
+
 // Add implements otlp.Batch.
 func (e *encoded) Add(a recorded) int {
-	before := len(e.b)
-	e.b = e.by.append(e.b, a)
-	return len(e.b) - before
+	span := e.by.encode(a)
+	size := tag + sizeOf(len(span))
+	last := len(e.pieces) - 1
+	if last < 0 || cap(e.pieces[last])-len(e.pieces[last]) < size {
+		var next []byte
+		if size <= len(piece{}) {
+			next = pieces.Get().(*piece)[:0]
+		}
+		e.pieces, last = append(e.pieces, next), last+1
+	}
+	e.pieces[last] = appendBytes(e.pieces[last], scopeSpans, span)
+	return size
 }
 
-// maxKeptBatch is the capacity in bytes up to which the memory of a batch is reused.
-const maxKeptBatch = 2 << 20
-
-// Reset implements otlp.Batch.
-func (e *encoded) Reset() {
-	if e.b = e.b[:0]; cap(e.b) > maxKeptBatch {
-		e.b = nil
+// release gives the memory of the spans back.
+func (e *encoded) release() {
+	for _, b := range e.pieces {
+		if cap(b) == len(piece{}) {
+			pieces.Put((*piece)(b[:cap(b)]))
+		}
 	}
+	e.pieces = nil
 }
 
 // Export implements otlp.Batch.
 func (e *encoded) Export(ctx context.Context) error {
+	defer e.release()
 	x := e.by
 	if x.scope == nil {
 		if err := x.encodeOrigin(ctx); err != nil {
 			return err
 		}
 	}
-	inScope := len(x.scope) + len(e.b)
+	inScope := len(x.scope)
+	for _, b := range e.pieces {
+		inScope += len(b)
+	}
 	inResource := len(x.resource) + len(appendHeader(x.header[:0], scopeSpans, inScope)) + inScope
 	x.header = append(appendHeader(x.header[:0], resourceSpans, inResource), x.resource...)
 	x.header = append(appendHeader(x.header, scopeSpans, inScope), x.scope...)
-	if err := x.client.Send(ctx, x.header, e.b); err != nil {
+	if err := x.client.Send(ctx, slices.Concat([][]byte{x.header}, e.pieces)...); err != nil {
 		return fmt.Errorf("traces export: %w", err)
 	}
 	return nil
@@ -171,8 +192,8 @@ const (
 	valueInt    = 3
 )
 
-// append appends the span of a to spans, as a field of ScopeSpans.
-func (x *encoder) append(spans []byte, a recorded) []byte {
+// encode returns the span of a. The next call overwrites it.
+func (x *encoder) encode(a recorded) []byte {
 	r, s := a.record, newSpan(x.origin, a)
 	traceID, id := s.context.TraceID(), s.context.SpanID()
 	b := appendBytes(x.one.b[:0], spanTraceID, traceID[:])
@@ -204,7 +225,7 @@ func (x *encoder) append(spans []byte, a recorded) []byte {
 	b = appendFlags(b, spanFlags, s.context.TraceFlags(), s.parent.IsRemote())
 
 	x.one.b = b
-	return appendBytes(spans, scopeSpans, b)
+	return b
 }
 
 // begin appends an attribute up to its value, whose encoding has the given size.

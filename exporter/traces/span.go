@@ -104,9 +104,6 @@ func (b *stubs) Add(a recorded) int {
 // Export implements otlp.Batch.
 func (b *stubs) Export(ctx context.Context) error { return b.to.ExportSpans(ctx, b.all) }
 
-// Reset implements otlp.Batch.
-func (b *stubs) Reset() { b.all = nil }
-
 // status returns the status of the span, described by the vendor's message or
 // else by the catalogue. It is unset if the attempt did not fail.
 func (s *span) status() sdktrace.Status {
