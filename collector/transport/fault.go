@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/textproto"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -84,13 +85,29 @@ func isTLSError(err error) bool {
 	return strings.Contains(text, "tls: ") || strings.Contains(text, "TLS handshake timeout")
 }
 
-// isBadResponse reports whether err means that the response is not valid HTTP or
-// not encoded as it says. Most of these errors of net/http have no type.
+// isBadResponse reports whether err means that the response is not valid HTTP, not encoded
+// as it says, or beyond what net/http reads.
 func isBadResponse(err error) bool {
-	var protocol textproto.ProtocolError
-	if errors.As(err, &protocol) || errors.Is(err, gzip.ErrHeader) || errors.Is(err, gzip.ErrChecksum) {
+	var (
+		protocol textproto.ProtocolError
+		network  *net.OpError
+	)
+	switch {
+	case errors.As(err, &protocol), errors.Is(err, gzip.ErrHeader), errors.Is(err, gzip.ErrChecksum):
 		return true
+	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
+		return false
 	}
-	text := err.Error()
-	return !errors.Is(err, io.ErrUnexpectedEOF) && strings.Contains(text, "malformed")
+	return slices.ContainsFunc(badResponses, func(text string) bool { return strings.Contains(err.Error(), text) })
+}
+
+// badResponses are parts of the texts of errors of net/http that have no type.
+var badResponses = []string{
+	"malformed",
+	"transport connection broken", // followed by what is wrong with the head
+	"response headers exceeded",
+	"too many 1xx",
+	"chunk length",
+	"header line too long", // of a chunk
+	"long trailer",
 }

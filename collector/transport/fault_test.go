@@ -13,10 +13,13 @@ import (
 	"net/http/httptest"
 	"net/http/httptrace"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
@@ -68,6 +71,10 @@ func TestTransportFaults(t *testing.T) {
 
 // TestTransportRealFaults checks errors as net/http really makes them.
 func TestTransportRealFaults(t *testing.T) {
+	const (
+		longest = 16 << 10 // head that is read
+		chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+	)
 	dialed := func(t *testing.T, response string) string {
 		t.Helper()
 		ln := rawconn.Listen(t)
@@ -89,6 +96,38 @@ func TestTransportRealFaults(t *testing.T) {
 		}, classify.FaultConnRefused},
 		{"closed at once", func(t *testing.T) string { return "http://" + dialed(t, "") }, classify.FaultClosed},
 		{"no HTTP", func(t *testing.T) string { return "http://" + dialed(t, "hello\r\n\r\n") }, classify.FaultBadResponse},
+		{"closed within the head", func(t *testing.T) string { return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nA: b") }, classify.FaultClosed},
+		{"closed after interim responses", func(t *testing.T) string {
+			return "http://" + dialed(t, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200")
+		}, classify.FaultClosed},
+		{"closed within a chunk", func(t *testing.T) string { return "http://" + dialed(t, chunked+"2\r\na") }, classify.FaultClosed},
+		{"bad length", func(t *testing.T) string {
+			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")
+		}, classify.FaultBadResponse},
+		{"two lengths", func(t *testing.T) string {
+			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")
+		}, classify.FaultBadResponse},
+		{"unknown transfer coding", func(t *testing.T) string {
+			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n")
+		}, classify.FaultBadResponse},
+		{"several transfer codings", func(t *testing.T) string {
+			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n")
+		}, classify.FaultBadResponse},
+		{"long head", func(t *testing.T) string {
+			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nA: "+strings.Repeat("x", longest)+"\r\n\r\n")
+		}, classify.FaultBadResponse},
+		{"no number of a chunk", func(t *testing.T) string { return "http://" + dialed(t, chunked+"zz\r\nab") }, classify.FaultBadResponse},
+		{"large number of a chunk", func(t *testing.T) string {
+			return "http://" + dialed(t, chunked+strings.Repeat("f", 20)+"\r\nab")
+		}, classify.FaultBadResponse},
+		{"longer chunk than it says", func(t *testing.T) string { return "http://" + dialed(t, chunked+"2\r\nabcd\r\n") }, classify.FaultBadResponse},
+		{"long line of a chunk", func(t *testing.T) string {
+			return "http://" + dialed(t, chunked+"2;"+strings.Repeat("x", 9<<10)+"\r\nab\r\n")
+		}, classify.FaultBadResponse},
+		{"long trailer", func(t *testing.T) string {
+			return "http://" + dialed(t, chunked+"0\r\nA: "+strings.Repeat("x", 9<<10)+"\r\n\r\n")
+		}, classify.FaultBadResponse},
+		{"bad trailer", func(t *testing.T) string { return "http://" + dialed(t, chunked+"0\r\nA b\r\n\r\n") }, classify.FaultBadResponse},
 		{"no TLS", func(t *testing.T) string {
 			return "https://" + dialed(t, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 		}, classify.FaultTLS},
@@ -102,12 +141,14 @@ func TestTransportRealFaults(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			next := http.DefaultTransport.(*http.Transport).Clone()
+			next.MaxResponseHeaderBytes = longest
 			r := rigFor(t, tt.url(t), next)
 			resp, err := r.client.Do(r.request("GET", transportQuery, nil))
 			if err == nil {
+				_, err = io.Copy(io.Discard, resp.Body)
 				resp.Body.Close()
-				t.Fatal("no error")
 			}
+			require.Error(t, err)
 			if _, o := r.reported(); o.Fault != tt.want {
 				t.Errorf("fault %q, want %q of %v", o.Fault, tt.want, err)
 			}
