@@ -46,12 +46,14 @@ func (p *Pipeline) record(q *queued) (r *record.Record) {
 			p.drop(k, metrics.ReasonPanic)
 		}
 	}()
-	r = p.records.New(o)
-	r.SetSpan(k.span)
-	r.SetAttempt(k.attempt)
-	p.diagnose(o, k.attempt, r)
+	id := record.Identity{Span: k.span, Attempt: k.attempt}
 	if k.journal {
-		p.identify(r)
+		id.ID = p.ids.Make(time.Now())
+	}
+	r = p.records.Identified(o, &id)
+	p.diagnose(o, k.attempt, r)
+	if k.journal && p.groups != nil {
+		p.guarded(metrics.SinkJournal, p.groups.Add, r)
 	}
 	if k.evidence {
 		p.keepExchange(q, r)
@@ -67,15 +69,6 @@ func (p *Pipeline) keepExchange(q *queued, r *record.Record) {
 	}
 	defer p.recovered(metrics.SinkEvidence)
 	p.evidence.Add(r.ID, &q.observation, q.exchange)
-}
-
-// identify gives the failure r its ID and its group.
-func (p *Pipeline) identify(r *record.Record) {
-	defer p.recovered(metrics.SinkJournal)
-	r.ID = p.ids.Next(time.Now())
-	if p.groups != nil {
-		p.groups.Add(r)
-	}
 }
 
 // keep adds the failure r to the journal and passes it on to the subscribers.

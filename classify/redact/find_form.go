@@ -159,11 +159,9 @@ func uuidLength[T string | []byte](b T) int {
 	}
 	digits := 0
 	for i := range length {
-		if isIn(b[i], hexDigits) {
-			digits++
-		}
+		digits += int(byteSets[b[i]] & hexDigits) // without a branch
 	}
-	if digits != length-dashes {
+	if digits != (length-dashes)*int(hexDigits) {
 		return 0
 	}
 	return length

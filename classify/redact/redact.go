@@ -39,12 +39,17 @@ const maxParamName = 256
 // the name ends with what makes it secret: SecurityToken does,
 // SignatureDoesNotMatch does not.
 func isSecretName(name []byte) (secret, atEnd bool) {
-	if len(name) > maxParamName {
+	switch {
+	case len(name) > maxParamName:
 		return true, true
-	}
-	if isPlainName(name) {
+	case isPlainName(name):
 		return false, false
 	}
+	return readSecretName(name)
+}
+
+// readSecretName is isSecretName without shortcuts.
+func readSecretName(name []byte) (secret, atEnd bool) {
 	var buf [maxParamName]byte
 	plain, last, parted := buf[:0], 0, false
 	first := len(name) // where the first word may begin in plain
@@ -81,29 +86,50 @@ func isSecretName(name []byte) (secret, atEnd bool) {
 	return secret, atEnd
 }
 
-// isPlainName reports whether name consists of letters and digits and contains no three
-// letters that begin the name of a secret, as most names.
+// isPlainName reports whether name has no escapes and, without what is between words, no
+// three letters that begin the name of a secret, as most names.
 func isPlainName(name []byte) bool {
-	if len(name) < 3 { // some secrets have shorter names
-		return false
-	}
-	var a, b byte // the letters before
-	for _, c := range name {
-		c = letters[c]
-		if secretThirds[a][b]&(1<<c) != 0 {
+	last, total := 0, 0 // lengths of the last word and of all
+	for pair := uint(0); ; {
+		var n int
+		n, pair = plainWord(name, pair)
+		if n > 0 {
+			last = n
+			total += n
+		}
+		if n == len(name) {
+			return last != 2 && total != 2 // some names of secrets have two letters
+		}
+		if letters[name[n]] != noLetter {
 			return false
 		}
-		a, b = b, c
+		name = name[n+1:]
 	}
-	return true
 }
 
-// letters numbers the letters from 1, without case. Digits are 0, other bytes noLetter.
+// plainWord returns how many letters and digits name begins with of which no three begin the
+// name of a secret. pair is the last two before name, as an index of secretThirds, and after
+// the last two of the word.
+func plainWord(name []byte, pair uint) (n int, after uint) {
+	for i, c := range name {
+		l := letters[c] % 32
+		if secretThirds[pair%1024]>>l&1 != 0 {
+			return i, pair
+		}
+		pair = pair<<5 | uint(l)
+	}
+	return len(name), pair
+}
+
+// letters numbers the letters from 1, without case. Digits are 0, what an escape begins
+// with escapeLetter, and other bytes noLetter.
 var letters = func() (t [256]byte) {
 	for c := range t {
 		switch l := ascii.Lower(byte(c)); {
 		case 'a' <= l && l <= 'z':
 			t[c] = l - 'a' + 1
+		case isIn(l, escapes):
+			t[c] = escapeLetter
 		case l < '0' || l > '9':
 			t[c] = noLetter
 		}
@@ -111,19 +137,20 @@ var letters = func() (t [256]byte) {
 	return t
 }()
 
-const noLetter = 31
+const (
+	noLetter     = 31
+	escapeLetter = 30
+)
 
 // secretThirds are the letters that follow two letters at the beginning of the name of a
-// secret, as bits. noLetter is always among them.
-var secretThirds = func() (t [32][32]uint32) {
-	for a := range t {
-		for b := range t[a] {
-			t[a][b] = 1 << noLetter
-		}
+// secret, as bits. escapeLetter and noLetter are always among them.
+var secretThirds = func() (t [1024]uint32) {
+	for pair := range t {
+		t[pair] = 1<<escapeLetter | 1<<noLetter
 	}
 	for _, w := range slices.Concat(secretWords, secretNames) {
 		if len(w) > 2 {
-			t[letters[w[0]]][letters[w[1]]] |= 1 << letters[w[2]]
+			t[int(letters[w[0]])<<5|int(letters[w[1]])] |= 1 << letters[w[2]]
 		}
 	}
 	return t
@@ -197,8 +224,8 @@ func AppendTarget(dst, target []byte) []byte {
 		return dst
 	}
 	dst = append(dst, '?')
-	if isHarmlessQuery(query) {
-		return append(dst, query...)
+	if out, ok := appendSimpleQuery(dst, query); ok {
+		return out
 	}
 	return appendRedactedQuery(dst, query)
 }
@@ -216,39 +243,6 @@ func appendRedactedQuery(dst, query []byte) []byte {
 		dst = append(dst[:start], f.hide(dst[start:])...)
 	}
 	return dst
-}
-
-// isHarmlessQuery reports whether query is too simple to contain anything that
-// is redacted, as most queries are. It is much faster than a search.
-func isHarmlessQuery(query []byte) bool {
-	name, run := 0, 0 // where the parameter's name and the run begin
-	inValue := false
-	for i := 0; i <= len(query); i++ {
-		c := byte('&')
-		if i < len(query) {
-			c = query[i]
-		}
-		if c != '+' && isIn(c, runs) {
-			continue
-		}
-		switch {
-		case i-run >= minKeyID && !isHarmlessRun(query[run:i]):
-			return false
-		case c == '&':
-			name, inValue = i+1, false
-		case c == '=' && !inValue:
-			if secret, _ := isSecretName(query[name:i]); secret {
-				return false
-			}
-			inValue = true
-		case c == ':' && inValue && '0' <= query[i-1] && query[i-1] <= '9': // of a time
-		case c == '.' && !hasTokenStart(query[run:i]):
-		default:
-			return false
-		}
-		run = i + 1
-	}
-	return true
 }
 
 // isHarmlessRun reports whether a run has nothing that looks like a secret by itself. One

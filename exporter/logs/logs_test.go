@@ -88,10 +88,11 @@ func TestLines(t *testing.T) {
 		l := newLogger(t, logs.Config{Level: "debug", Format: tt.format, Writer: &out})
 		events := logs.NewEvents(l.Logger, logs.EventsConfig{})
 		for _, a := range attempt.All() {
-			r := new(record.Maker).New(a.Observation)
+			var id record.Identity
 			if strings.HasPrefix(a.Name, "error_s") {
-				r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
+				id.Span = record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true}
 			}
+			r := new(record.Maker).Identified(a.Observation, &id)
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 			events.Write(r)
 		}
@@ -110,8 +111,7 @@ func TestLinesUseTheWordsOfTheJournal(t *testing.T) {
 		if !a.Observation.Verdict.Outcome.Failed() {
 			continue
 		}
-		r := new(record.Maker).New(a.Observation)
-		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
+		r := new(record.Maker).Identified(a.Observation, &record.Identity{Span: record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true}})
 		var out buffer
 		l := newLogger(t, logs.Config{Writer: &out})
 		logs.NewEvents(l.Logger, logs.EventsConfig{}).Write(r)

@@ -23,9 +23,8 @@ func TestParse(t *testing.T) {
 		if !a.Observation.Verdict.Outcome.Failed() && !a.Observation.Fault.Refused() {
 			continue
 		}
-		r := new(record.Maker).New(a.Observation)
+		r := new(record.Maker).Identified(a.Observation, &record.Identity{Span: record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true}})
 		r.ID, r.Group, r.CallID, r.Attempt = "1m4q7t9k2zjx7f2", "m3d1x69fmnqac", "90f8d68dec48708b", 2
-		r.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 1, Exported: true})
 		r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 		r.Scope = diagnosis.Scope{Since: r.Time.Add(-time.Hour), Extent: diagnosis.Text{English: "all regions"}}
 		var out buffer

@@ -200,9 +200,12 @@ func TestLogRecords(t *testing.T) {
 	r := newRig(t, environment(t, "OTEL_LOGS_EXPORTER=otlp", "OTEL_EXPORTER_OTLP_ENDPOINT="+b.url, "OTEL_RESOURCE_ATTRIBUTES=team=a"))
 	events := logs.NewEvents(r.log.Logger, logs.EventsConfig{Access: true})
 	for _, a := range attempt.All() {
-		one := new(record.Maker).New(a.Observation)
+		var id record.Identity
 		if a.Name == "error_signature" {
-			one.SetSpan(record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 3, Exported: true})
+			id.Span = record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}, Flags: 3, Exported: true}
+		}
+		one := new(record.Maker).Identified(a.Observation, &id)
+		if a.Name == "error_signature" {
 			one.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 		}
 		events.Write(one)

@@ -45,13 +45,24 @@ func NewIDs() *IDs {
 	return s
 }
 
+// ID is the ID of a record. The zero value is none.
+type ID [IDLength]byte
+
 // Next returns the next ID.
 func (s *IDs) Next(now time.Time) string {
+	id := s.Make(now)
+	return string(id[:])
+}
+
+// Make is Next without an allocation.
+func (s *IDs) Make(now time.Time) (id ID) {
 	s.mu.Lock()
 	s.last = max(s.last+1, micros(now))
 	n := s.last
 	s.mu.Unlock()
-	return format(n) + string(s.tap[:])
+	format(id[:timeDigits], n)
+	copy(id[timeDigits:], s.tap[:])
+	return id
 }
 
 // Follow makes all further IDs greater than id, which was made by another process.
@@ -71,19 +82,21 @@ func (s *IDs) Follow(id string) {
 
 // FirstID returns a text that is not greater than the IDs made at t or later, and
 // greater than those made before.
-func FirstID(t time.Time) string { return format(micros(t)) }
+func FirstID(t time.Time) string {
+	var text [timeDigits]byte
+	format(text[:], micros(t))
+	return string(text[:])
+}
 
 // micros returns t in microseconds since 1970.
 func micros(t time.Time) uint64 { return uint64(max(0, t.UnixMicro())) }
 
-// format returns n in timeDigits digits.
-func format(n uint64) string {
-	var text [timeDigits]byte
+// format writes n in timeDigits digits.
+func format(text []byte, n uint64) {
 	for i := timeDigits - 1; i >= 0; i-- {
 		text[i] = digits[n%uint64(len(digits))]
 		n >>= digitWidth
 	}
-	return string(text[:])
 }
 
 // IsID reports whether s has the form of a record's ID or of the beginning of one.

@@ -26,7 +26,7 @@ type harmless [harmlessSets]struct {
 	next   int
 }
 
-// find returns the text that equals s, and whether there is one.
+// find returns the text that equals s, and whether there is one. hash is that of s.
 func find[T string | []byte](h *harmless, s T, hash uint64) (text string, ok bool) {
 	set := &h[hash%harmlessSets]
 	for i := range set.hashes {
@@ -37,7 +37,21 @@ func find[T string | []byte](h *harmless, s T, hash uint64) (text string, ok boo
 	return "", false
 }
 
+// look returns the text that equals s, and the hash of s for add.
+func (h *harmless) look(s []byte) (text string, hash uint64, ok bool) {
+	if len(s) > maxHarmlessLen {
+		return "", 0, false
+	}
+	hash = maphash.Bytes(harmlessSeed, s)
+	text, ok = find(h, s, hash)
+	return text, hash, ok
+}
+
+// add adds text unless it is too long.
 func (h *harmless) add(text string, hash uint64) {
+	if len(text) > maxHarmlessLen {
+		return
+	}
 	set := &h[hash%harmlessSets]
 	set.hashes[set.next], set.texts[set.next] = hash, text
 	set.next = (set.next + 1) % harmlessWays
@@ -45,11 +59,8 @@ func (h *harmless) add(text string, hash uint64) {
 
 // safe returns text in the form in which it is output, which is that of redact.
 func (h *harmless) safe(text []byte, redact func() string) string {
-	if len(text) > maxHarmlessLen {
-		return redact()
-	}
-	hash := maphash.Bytes(harmlessSeed, text)
-	if known, ok := find(h, text, hash); ok {
+	known, hash, ok := h.look(text)
+	if ok {
 		return known
 	}
 	output := redact()

@@ -5,7 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stretchr/testify/assert"
+
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/internal/attempt"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 )
@@ -51,5 +54,44 @@ func TestMakerAllocates(t *testing.T) {
 	m.New(&o)
 	if n := testing.AllocsPerRun(100, func() { m.New(&o) }); n > 2 {
 		t.Errorf("%g allocations, want at most 2", n)
+	}
+	o.Target = []byte("/?Action=ListMetrics&Signature=hunter2hunter2")
+	id := record.Identity{
+		ID: record.NewIDs().Make(o.End), Span: record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}}, Attempt: diagnosis.Attempt{CallID: 3, Number: 1},
+	}
+	if n := testing.AllocsPerRun(100, func() { m.Identified(&o, &id) }); n > 3 {
+		t.Errorf("%g allocations for another URL and all IDs, want at most 3", n)
+	}
+}
+
+// TestIdentity checks what identifies an attempt, with each part of it missing.
+func TestIdentity(t *testing.T) {
+	ids := record.NewIDs()
+	o := attempt.Get("error_throttled")
+	full := record.Identity{
+		ID: ids.Make(o.End), Span: record.Span{TraceID: [16]byte{0xab}, SpanID: [8]byte{0xcd}, Flags: 3},
+		Attempt: diagnosis.Attempt{CallID: 0xef, Number: 2, Result: diagnosis.RetrySucceeded},
+	}
+	var known record.Maker
+	plain := known.New(o)
+	for parts := range 8 {
+		id, want := full, *plain
+		if parts&1 == 0 {
+			id.ID = record.ID{}
+		} else {
+			want.ID = string(id.ID[:])
+		}
+		if parts&2 == 0 {
+			id.Span = record.Span{}
+		} else {
+			want.TraceID, want.SpanID, want.TraceFlags = "ab000000000000000000000000000000", "cd00000000000000", 3
+		}
+		if parts&4 == 0 {
+			id.Attempt.CallID = 0
+		} else {
+			want.CallID, want.Attempt, want.CallOutcome = "00000000000000ef", 2, diagnosis.CallSuccessAfterRetry
+		}
+		assert.Equal(t, &want, known.Identified(o, &id), "a known URL")
+		assert.Equal(t, &want, new(record.Maker).Identified(o, &id), "another URL")
 	}
 }

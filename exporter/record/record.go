@@ -87,7 +87,7 @@ type Record struct {
 	Kind string `json:"-"`
 	// Protocol is the version of HTTP, as in classify.Observation.
 	Protocol   string `json:"-"`
-	TraceFlags byte   `json:"-"` // W3C trace flags of the span; set by SetSpan
+	TraceFlags byte   `json:"-"` // W3C trace flags of the span
 }
 
 // The maximum lengths of texts, in bytes.
@@ -106,8 +106,12 @@ const (
 // and advice are shared with the catalogue and not counted.
 const MaxBytes = 896 + (words+classify.MaxItemNames)*maxWord + maxMessage + maxURL + maxAgent + diagnosis.MaxBytes + diagnosis.MaxScope
 
-// New returns the record of the attempt o. It does not retain the buffers of o.
-func (m *Maker) New(o *classify.Observation) *Record {
+// New returns the record of the attempt o without an ID, a span and a call. It does not retain
+// the buffers of o.
+func (m *Maker) New(o *classify.Observation) *Record { return m.Identified(o, &Identity{}) }
+
+// Identified is New with what identifies the attempt.
+func (m *Maker) Identified(o *classify.Observation, id *Identity) *Record {
 	v := &o.Verdict
 	r := &Record{
 		Time:  o.End.UTC(),
@@ -131,7 +135,6 @@ func (m *Maker) New(o *classify.Observation) *Record {
 
 		DurationSeconds: max(0, o.Duration().Seconds()),
 		Method:          cut(o.Method, maxWord),
-		URL:             m.url(o),
 		Host:            m.words.scrub(o.Call.Host, maxWord),
 		Upstream:        unmapped(o.Upstream),
 		Client:          unmapped(o.Client),
@@ -140,6 +143,7 @@ func (m *Maker) New(o *classify.Observation) *Record {
 		Source:          o.Source,
 		Protocol:        o.Protocol,
 	}
+	m.identify(r, o, id)
 	if r.RequestID != "" {
 		r.RequestIDSource = cmp.Or(v.RequestIDSource, classify.RequestIDVendor)
 	}
@@ -219,22 +223,15 @@ func (r *Record) Since() time.Time {
 // not all of it.
 func (r *Record) Incomplete() bool { return !r.Failed() && r.Cause() != nil }
 
-// url returns the URL of the attempt with secrets redacted.
-func (m *Maker) url(o *classify.Observation) string {
-	var memory [1 << 10]byte // enough for most URLs; does not escape
-	return m.urls.safe(append(appendOrigin(memory[:0], o, o.Call.Host), o.Target...), func() string { return redactedURL(o) })
-}
-
-// redactedURL is url without a memory of other URLs.
-func redactedURL(o *classify.Observation) string {
-	var memory [1 << 10]byte // likewise
-	url := appendOrigin(memory[:0], o, scrub(o.Call.Host, maxWord))
-	start := len(url)
-	url = redact.AppendTarget(url, o.Target)
-	if len(url)-start > maxURL {
-		url = append(url[:start+maxURL-len("...")], "..."...)
+// appendURL appends the URL of the attempt with secrets redacted. host is that of the record.
+func appendURL(dst []byte, o *classify.Observation, host string) []byte {
+	dst = appendOrigin(dst, o, host)
+	start := len(dst)
+	dst = redact.AppendTarget(dst, o.Target)
+	if len(dst)-start > maxURL {
+		dst = append(dst[:start+maxURL-len("...")], "..."...)
 	}
-	return string(url)
+	return dst
 }
 
 // appendOrigin appends the part of the URL before the target, without the port if it

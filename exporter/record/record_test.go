@@ -244,10 +244,32 @@ func TestIPv4IsPlain(t *testing.T) {
 	assert.Equal(t, "192.0.2.1:99", new(record.Maker).New(o).Client.String(), "client")
 }
 
+// BenchmarkNew makes records with all IDs: of calls to the same URL, to another one each time,
+// and to one with a secret.
 func BenchmarkNew(b *testing.B) {
-	o := attempt.Get("error_throttled")
-	b.ReportAllocs()
-	for b.Loop() {
-		new(record.Maker).New(o)
+	span, at := record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}}, diagnosis.Attempt{CallID: 3, Number: 1}
+	for _, bb := range []struct {
+		name   string
+		digits string // at the end of the target, another number each time
+		target string
+	}{
+		{"same URL", "", "/?Action=GetMetricStatistics&MetricName=cpu.utilizition.total&StartTime=2026-11-01T00:00:00Z&InstanceID=00000000-aaaa-4bbb-8ccc-000000000000"},
+		{"another URL", "0000", "/?Action=GetMetricStatistics&MetricName=cpu.utilizition.total&StartTime=2026-11-01T00:00:00Z&InstanceID=00000000-aaaa-4bbb-8ccc-000000000000"},
+		{"secret", "0000", "/?Action=GetMetricStatistics&Signature=hunter2%3D&Timestamp=2026-11-01T00%3A00%3A00Z&InstanceID=00000000-aaaa-4bbb-8ccc-000000000000"},
+	} {
+		b.Run(bb.name, func(b *testing.B) {
+			o := *attempt.Get("error_throttled")
+			o.Target = []byte(bb.target)
+			digits := o.Target[len(o.Target)-len(bb.digits):]
+			ids := record.NewIDs()
+			var m record.Maker
+			b.ReportAllocs()
+			for n := 0; b.Loop(); n++ {
+				for i, n := 0, n; i < len(digits); i, n = i+1, n/10 {
+					digits[i] = byte('0' + n%10)
+				}
+				m.Identified(&o, &record.Identity{ID: ids.Make(o.End), Span: span, Attempt: at})
+			}
+		})
 	}
 }

@@ -1,8 +1,6 @@
 package record
 
 import (
-	"encoding/hex"
-
 	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/classify/redact"
 )
@@ -28,19 +26,6 @@ type Span struct {
 // metrics' labels service and action, which are bounded. A value that is not known,
 // or for which there was no room, is "".
 type Operation struct{ Service, Action string }
-
-// SetSpan sets the span of the attempt. It must be called before r is shared.
-func (r *Record) SetSpan(s Span) {
-	r.TraceFlags, r.TraceID, r.SpanID = s.Flags, "", ""
-	if s.TraceID == [16]byte{} {
-		return
-	}
-	var digits [48]byte
-	hex.Encode(digits[:32], s.TraceID[:])
-	hex.Encode(digits[32:], s.SpanID[:])
-	both := string(digits[:]) // one allocation for both strings
-	r.TraceID, r.SpanID = both[:32], both[32:]
-}
 
 // Details are what only the span of an attempt needs, besides its record. They are no part
 // of the record, which is kept for longer.

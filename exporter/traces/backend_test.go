@@ -28,8 +28,7 @@ func TestWithoutBackend(t *testing.T) {
 	span := tr.Decide(o)
 	assert.False(t, span.Exported, "keeps a span without a backend")
 	// The log line can still name the program's own span.
-	r := new(record.Maker).New(o)
-	r.SetSpan(span)
+	r := new(record.Maker).Identified(o, &record.Identity{Span: span})
 	if r.TraceID != "0af7651916cd43dd8448eb211c80319c" || r.SpanID != "b7ad6b7169203331" {
 		t.Errorf("trace %s span %s, want the program's", r.TraceID, r.SpanID)
 	}

@@ -95,8 +95,7 @@ func observe(tr *traces.Tracer, o *classify.Observation) record.Span {
 
 // newRecord returns the record of o and its details, as the pipeline makes them.
 func newRecord(o *classify.Observation, span record.Span) (*record.Record, *record.Details) {
-	r, d := new(record.Maker).New(o), record.DetailsOf(o)
-	r.SetSpan(span)
+	r, d := new(record.Maker).Identified(o, &record.Identity{Span: span}), record.DetailsOf(o)
 	d.Span, d.Operation = span, metrics.New().Observe(o, span)
 	return r, &d
 }

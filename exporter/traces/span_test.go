@@ -45,7 +45,7 @@ func TestSpans(t *testing.T) {
 			r.Diagnose(diagnosis.New().Diagnose(a.Observation, diagnosis.Attempt{}))
 			if a.Name == "error_throttled" {
 				r.ID = "1m4q7t9k2zjx7f2"
-				r.SetAttempt(diagnosis.Attempt{CallID: 7, Number: 2})
+				r.CallID, r.Attempt = "0000000000000007", 2
 			}
 			tr.Record(r, d)
 			names, ids = append(names, a.Name), append(ids, span)

@@ -145,11 +145,9 @@ func failure(c *classify.Classifier, random *rand.Rand, end time.Time, i int) *r
 		Upstream: netip.MustParseAddrPort("192.0.2.7:80"), UserAgent: []byte("aws-sdk-go/1.25.3 (go1.21; linux; amd64)"), Credential: "key-5f2c9a",
 	}
 	o.Verdict = c.Response(&o.Call, &classify.Response{Status: response.status, Header: noFields{}, Body: fmt.Appendf(nil, response.body, id)})
-	r := new(record.Maker).New(o)
 	span := record.Span{TraceID: uuid, Flags: 1, Exported: true}
 	binary.BigEndian.PutUint64(span.SpanID[:], random.Uint64()|1)
-	r.SetSpan(span)
-	return r
+	return new(record.Maker).Identified(o, &record.Identity{Span: span})
 }
 
 // send sends lines as a log shipper does.
