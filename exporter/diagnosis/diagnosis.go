@@ -115,7 +115,8 @@ type Diagnoser struct {
 	calls     calls
 	repeats   repeats
 	limits    []QuotaLimit // immutable
-	queries   budget       // of requests that are read
+	throttled [throttlings]atomic.Pointer[throttling]
+	queries   budget // of requests that are read
 	hidden    hidden
 	incidents incidents
 	triggers  happenings
@@ -328,7 +329,7 @@ func (d *Diagnoser) observeFailure(o *classify.Observation, u *use) {
 
 // Diagnose returns the causes of the failed attempt, of which Observe returned at, the
 // most likely first and the excluded last, or why a success has no data. It returns nil
-// if the catalogue already says all there is.
+// if the catalogue already says all there is. The result may be shared with other attempts.
 func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 	if at.Finding != nil {
 		return at.Finding.diagnoses()
@@ -337,16 +338,13 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 		return nil
 	}
 	d.Flush()
-	var all []Diagnosis
-	u := &d.noUsage.value
-	if e := d.usages.find(usageKey(o)); e != nil {
+	u, key := &d.noUsage.value, usageKey(o)
+	if e := d.usages.find(key); e != nil {
 		u = &e.value
 	}
+	all := throttled(o, u, &d.throttled[key%throttlings])
 	if lost, ok := d.revoked(o, u); ok {
-		all = append(all, lost)
-	}
-	if limit, ok := throttled(o, u); ok {
-		all = append(all, limit)
+		all = append([]Diagnosis{lost}, all...)
 	}
 	if large, ok := oversized(o, u, at.Size); ok {
 		all = append(all, large)
