@@ -331,10 +331,10 @@ func (d *Diagnoser) renew(o *classify.Observation, key uint64, second int64) (e 
 
 // observeClock takes a sample of the program's clock if there is none of this second.
 func (d *Diagnoser) observeClock(o *classify.Observation, u *use, second int64) {
-	if o.Date.IsZero() || o.Call.SignedAt.IsZero() || u.sampled.Load() == second {
+	if o.Date.IsZero() || o.Call.SignedAt.IsZero() || u.sampled.Load() == second || o.Call.Signing == classify.SigningPresigned {
 		return
 	}
-	if in, ok := clockInputOf(o); ok && !in.presigned {
+	if in, ok := clockInputOf(o); ok {
 		d.clocks.observe(in, o.End)
 		u.sampled.Store(second)
 	}
