@@ -105,7 +105,7 @@ func TestMemoryIsBounded(t *testing.T) {
 		{"clocks", 96, []string{"clocks"}},
 		{"calls by action", 80, []string{"actions"}},
 		{"keys, limits and sizes", 192, []string{"keys", "usages", "noUsage", "limits", "throttled"}},
-		{"unfinished calls", 144, []string{"calls"}},
+		{"unfinished calls", 96, []string{"calls"}},
 		{"redundant calls", 144, []string{"repeats", "redundant"}},
 		{"queries and lists", 64, []string{"hidden", "queries"}},
 		{"what programs use", 464, []string{"uses", "noUse"}},

@@ -130,7 +130,8 @@ func (u *usage) quotaFacts(used int) [3]Fact {
 }
 
 // throttling is the diagnosis of throttled attempts of an action, as it was when so many attempts
-// had used that limit. Those that follow one another fast have the same one, which they share.
+// had used that limit, from which the cause follows. Those that follow one another fast have the
+// same one, which they share.
 type throttling struct {
 	action      string
 	used, limit int
