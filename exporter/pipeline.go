@@ -181,15 +181,13 @@ func (p *Pipeline) Begin(call *classify.Call) {
 
 // Observe reports a finished attempt. It neither changes nor retains o.
 func (p *Pipeline) Observe(o *classify.Observation) {
-	k := kept{span: p.decide(o)}
-	k.traces = k.span.Exported
-	k.operation = p.count(o, k.span)
-	k.logs = p.wantsLine(o)
-	if !k.traces && !k.logs && p.learnLater(o) {
+	span := p.decide(o)
+	operation := p.count(o, span)
+	line := p.wantsLine(o)
+	if !span.Exported && !line && p.learnLater(o) {
 		return
 	}
-	k.attempt = p.learn(o)
-	p.pass(&k, o)
+	p.pass(&kept{span: span, operation: operation, attempt: p.learn(o), traces: span.Exported, logs: line}, o)
 }
 
 // pass queues the attempt if a sink asks for it.

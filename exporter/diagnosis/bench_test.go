@@ -23,16 +23,24 @@ func BenchmarkDiagnose(b *testing.B) {
 // BenchmarkThrottled measures what a throttled attempt costs behind the queue, when as many
 // programs call as are remembered. There are a thousand in a second.
 func BenchmarkThrottled(b *testing.B) {
-	d, o := New(), success()
-	for i := range maxUses {
-		o.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)
-		d.Observe(o)
-	}
-	o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryThrottled
-	b.ReportAllocs()
-	for b.Loop() {
-		o.End = o.End.Add(time.Millisecond)
-		d.Diagnose(o, Attempt{})
+	for name, counted := range map[string]int{"as the one before": 0, "after another attempt": 1} {
+		b.Run(name, func(b *testing.B) {
+			d, o := New(), success()
+			for i := range maxUses {
+				o.Client = netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)
+				d.Observe(o)
+			}
+			o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryThrottled
+			u := &d.usages.find(usageKey(o)).value
+			b.ReportAllocs()
+			for b.Loop() {
+				o.End = o.End.Add(time.Millisecond)
+				for range counted {
+					u.window.add(o.End.Unix())
+				}
+				d.Diagnose(o, Attempt{})
+			}
+		})
 	}
 }
 

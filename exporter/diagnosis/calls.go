@@ -94,11 +94,11 @@ type openCall struct {
 	id       uint64
 	asked    uint64 // the fingerprint
 	action   *action
-	attempts int // 0 if maxAttempts were counted as a call
-	hold     time.Duration
-	outcome  classify.Outcome // of the last attempt, as the fields below
+	attempts uint8 // 0 if maxAttempts were counted as a call
+	outcome  uint8 // of the last attempt, as the fields below: see callOutcomeOf
+	slow     bool  // see slowAttempt
+	final    bool  // a retry cannot succeed
 	category classify.Category
-	final    bool // a retry cannot succeed
 }
 
 // callKey identifies the call that an attempt belongs to: what it asks for, with which
@@ -131,7 +131,7 @@ func (d *Diagnoser) observeCall(o *classify.Observation, f found) Attempt {
 	}
 	a := f.usage.act
 	if !fingerprinted(o) {
-		a.finish(1, o.Verdict.Outcome)
+		a.finish(1, callOutcomeOf(o.Verdict.Outcome))
 		return Attempt{}
 	}
 	at := d.calls.add(callKey(o, f.key), a, o, succeeded(o))
@@ -182,7 +182,7 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 	slot := c.previous(key, start)
 	if slot >= 0 {
 		last := &c.slots[slot]
-		at = Attempt{CallID: last.id, Number: last.attempts + 1, Pause: start - c.ended[slot], Result: last.result(o, succeeded)}
+		at = Attempt{CallID: last.id, Number: int(last.attempts) + 1, Pause: start - c.ended[slot], Result: last.result(o, succeeded)}
 		if i := slices.Index(retryResults[:], at.Result); i >= 0 {
 			a.retries[i].Add(1)
 		}
@@ -193,7 +193,7 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 	case slot < 0 && succeeded:
 		a.outcomes[0].Add(1)
 	case succeeded:
-		a.finish(at.Number, o.Verdict.Outcome)
+		a.finish(at.Number, callOutcomeOf(o.Verdict.Outcome))
 		c.free(slot)
 	default:
 		asked := o.Call.Fingerprint
@@ -202,18 +202,14 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 		} else {
 			asked = c.slots[slot].asked
 		}
-		hold := retryHold
-		if o.Duration() > slowAttempt {
-			hold = retryHoldSlow
-		}
 		c.ended[slot] = end
 		c.slots[slot] = openCall{
-			id: at.CallID, asked: asked, action: a, attempts: at.Number, hold: hold,
-			outcome: o.Verdict.Outcome, category: o.Verdict.Category,
-			final: o.Verdict.Outcome.Failed() && !o.Verdict.Retryable,
+			id: at.CallID, asked: asked, action: a, attempts: uint8(at.Number), //nolint:gosec // at most maxAttempts
+			outcome: callOutcomeOf(o.Verdict.Outcome), slow: o.Duration() > slowAttempt,
+			final: o.Verdict.Outcome.Failed() && !o.Verdict.Retryable, category: o.Verdict.Category,
 		}
 		if at.Number >= maxAttempts { // the next attempt is a retry all the same
-			a.finish(at.Number, o.Verdict.Outcome)
+			a.finish(at.Number, callOutcomeOf(o.Verdict.Outcome))
 			c.slots[slot].id, c.slots[slot].attempts = newCallID(), 0
 		}
 	}
@@ -266,14 +262,14 @@ func (c *calls) place(key, asked uint64, now time.Duration) int {
 // the slot only if it has to: place asks for several, which are in memory that is not cached.
 func (c *calls) expired(slot int, now time.Duration) bool {
 	age := (now - c.ended[slot]).Abs() // the clock may have been set back
-	return age > retryHold && age > c.slots[slot].hold
+	return age > retryHold && (age > retryHoldSlow || !c.slots[slot].slow)
 }
 
-// close counts the open call in a slot by its last attempt.
+// close counts the open call in a slot by its last attempt, and frees the slot.
 func (c *calls) close(slot int) {
 	k := &c.slots[slot]
 	if k.attempts > 0 {
-		k.action.finish(k.attempts, k.outcome)
+		k.action.finish(int(k.attempts), k.outcome)
 	}
 	c.free(slot)
 }
@@ -310,17 +306,22 @@ func (k *openCall) result(o *classify.Observation, succeeded bool) RetryResult {
 	return RetryFailed
 }
 
-// finish counts a call with its number of attempts and the outcome of the last one.
-func (a *action) finish(attempts int, last classify.Outcome) {
-	outcome := CallFailed
+// callOutcomeOf returns the outcome of a call that did not succeed at once, as an index of
+// callOutcomes, by that of its last attempt.
+func callOutcomeOf(last classify.Outcome) uint8 {
 	switch last {
 	case classify.OutcomeSuccess, classify.OutcomeDryRun:
-		outcome = CallSuccessAfterRetry
+		return 1
 	case classify.OutcomeCanceled:
-		outcome = CallCanceled
+		return 3
 	default:
+		return 2
 	}
-	a.outcomes[slices.Index(callOutcomes[:], outcome)].Add(1)
+}
+
+// finish counts a call with its number of attempts and its outcome, see callOutcomeOf.
+func (a *action) finish(attempts int, outcome uint8) {
+	a.outcomes[outcome].Add(1)
 	for i, bound := range AttemptBuckets {
 		if attempts <= bound {
 			a.attempts[i].Add(1)

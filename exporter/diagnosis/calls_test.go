@@ -226,3 +226,13 @@ func openCalls(t *testing.T, d *Diagnoser) (open int) {
 	assert.Equal(t, open, counted)
 	return open
 }
+
+func TestCallOutcomeOf(t *testing.T) {
+	for last, want := range map[classify.Outcome]CallOutcome{
+		classify.OutcomeSuccess: CallSuccessAfterRetry, classify.OutcomeDryRun: CallSuccessAfterRetry,
+		classify.OutcomeError: CallFailed, classify.OutcomePartial: CallFailed, classify.OutcomeMasked: CallFailed, classify.OutcomeProxy: CallFailed,
+		classify.OutcomeCanceled: CallCanceled,
+	} {
+		assert.Equal(t, want, callOutcomes[callOutcomeOf(last)], last)
+	}
+}

@@ -186,8 +186,8 @@ func (d *Diagnoser) meet(o *classify.Observation, k *key) {
 }
 
 // observeCredential learns from an attempt with the usage u.
-func (d *Diagnoser) observeCredential(o *classify.Observation, u *usage, second int64) {
-	k, p, failed := u.key, &u.permission, o.Verdict.Outcome.Failed()
+func (d *Diagnoser) observeCredential(o *classify.Observation, u *usage, second int64, failed bool) {
+	k, p := u.key, &u.permission
 	if k == &d.keys.other {
 		if failed {
 			d.keys.find(o.Credential).count(o.Verdict.Category)

@@ -115,7 +115,8 @@ type Diagnoser struct {
 	calls     calls
 	repeats   repeats
 	limits    []QuotaLimit // immutable
-	queries   budget       // of requests that are read
+	throttled [throttlings]atomic.Pointer[throttling]
+	queries   budget // of requests that are read
 	hidden    hidden
 	incidents incidents
 	triggers  happenings
@@ -149,7 +150,8 @@ func (d *Diagnoser) Observe(o *classify.Observation) Attempt {
 	if o.Verdict.Outcome.Failed() {
 		d.Flush() // the successes before it come first
 	}
-	return d.observe(o, asks(o.Call.Action) && d.queries.take(o.End.Unix(), queryBudget))
+	second := o.End.Unix()
+	return d.observe(o, d.find(o, second), second, asks(o.Call.Action) && d.queries.take(second, queryBudget))
 }
 
 // ObserveLater is Observe for a success that is no retry. Of up to 64 of them in a second, it
@@ -160,45 +162,59 @@ func (d *Diagnoser) ObserveLater(o *classify.Observation) bool {
 		return false
 	}
 	second := o.End.Unix()
-	if d.calls.mayHave(o) && !d.atOnce(o, d.find(o, second).key) {
-		return false
-	}
-	budget := int64(queryBudget)
-	if !asks(o.Call.Action) {
-		budget /= 2
+	var f found
+	if d.calls.mayHave(o) {
+		if f = d.find(o, second); !d.atOnce(o, f.key) {
+			return false
+		}
 	}
 	switch {
-	case d.queries.take(second, budget) && d.backlog.put(o):
+	case d.mayCopy(o.Call.Action, second) && d.backlog.put(o):
+		return true
 	case o.Verdict.Empty:
 		return false
-	default:
-		d.observe(o, false)
+	case f.use == nil:
+		f = d.find(o, second)
 	}
+	d.observe(o, f, second, false)
 	return true
+}
+
+// mayCopy reports whether one more success may be copied. Those whose queries are not of
+// interest get only half of queryBudget.
+func (d *Diagnoser) mayCopy(action string, second int64) bool {
+	if d.queries.isSpent(second, queryBudget) { // as it is for most
+		return false
+	}
+	if asks(action) {
+		return d.queries.take(second, queryBudget)
+	}
+	return d.queries.take(second, queryBudget/2)
 }
 
 // Flush learns from what ObserveLater copied. It passes findings to the function set with
 // OnFinding.
 func (d *Diagnoser) Flush() {
 	d.backlog.empty(func(o *classify.Observation) {
-		if at := d.observe(o, true); at.Finding != nil && d.onFinding != nil {
+		second := o.End.Unix()
+		if at := d.observe(o, d.find(o, second), second, true); at.Finding != nil && d.onFinding != nil {
 			d.onFinding(o, at.Finding)
 		}
 	})
 }
 
-// observe learns from an attempt. If read is true, its query is read if that is of interest.
-func (d *Diagnoser) observe(o *classify.Observation, read bool) Attempt {
-	second := o.End.Unix()
-	f := d.find(o, second)
-	d.observeCredential(o, f.usage, second)
-	if o.Verdict.Outcome.Failed() {
+// observe learns from an attempt, for which find returned f. If read is true, its query is
+// read if that is of interest.
+func (d *Diagnoser) observe(o *classify.Observation, f found, second int64, read bool) Attempt {
+	failed := o.Verdict.Outcome.Failed()
+	d.observeCredential(o, f.usage, second, failed)
+	if failed {
 		d.observeFailure(o, f.use)
 	}
 	d.observeClock(o, f.use, second)
 	d.observeRepeat(o, f, second)
 	d.observeQuota(o, f.usage, second)
-	size, finding := d.observeQuery(o, f, second, read)
+	size, finding := d.observeQuery(o, f, second, failed, read)
 	if d.atOnce(o, f.key) {
 		if f.use.successes.Add(1); f.use == &d.noUse {
 			f.usage.act.outcomes[0].Add(1)
@@ -221,10 +237,10 @@ func asks(action string) bool { return givesPoints(action) || givesLists(action)
 // observeQuery learns from what an attempt asks for: if read is true, if it has no data, or
 // if it may have failed for its size, which is returned then. It returns the finding about a
 // success.
-func (d *Diagnoser) observeQuery(o *classify.Observation, f found, second int64, read bool) (classify.Size, *Finding) {
+func (d *Diagnoser) observeQuery(o *classify.Observation, f found, second int64, failed, read bool) (classify.Size, *Finding) {
 	u, v := f.usage, &o.Verdict
 	success := v.Outcome == classify.OutcomeSuccess && o.Fault == classify.FaultNone
-	suspect := u.sizes != nil && v.Outcome.Failed() && sizeMatters(v.Category)
+	suspect := failed && u.sizes != nil && sizeMatters(v.Category)
 	read = read && (u.sizes != nil || success && asks(o.Call.Action))
 	if empty := success && v.Empty; !read && !suspect && !empty {
 		if success && givesLists(o.Call.Action) {
@@ -260,6 +276,12 @@ func (b *budget) take(second, limit int64) bool {
 		next = last + 1
 	}
 	return next&0xff <= limit && b.CompareAndSwap(last, next)
+}
+
+// isSpent reports whether it was done that often in the second.
+func (b *budget) isSpent(second, limit int64) bool {
+	last := b.Load()
+	return last>>8 == second && last&0xff >= limit
 }
 
 // found is what the analysers need to know of an attempt besides its observation. It
@@ -309,10 +331,10 @@ func (d *Diagnoser) renew(o *classify.Observation, key uint64, second int64) (e 
 
 // observeClock takes a sample of the program's clock if there is none of this second.
 func (d *Diagnoser) observeClock(o *classify.Observation, u *use, second int64) {
-	if o.Date.IsZero() || o.Call.SignedAt.IsZero() || u.sampled.Load() == second {
+	if o.Date.IsZero() || o.Call.SignedAt.IsZero() || u.sampled.Load() == second || o.Call.Signing == classify.SigningPresigned {
 		return
 	}
-	if in, ok := clockInputOf(o); ok && !in.presigned {
+	if in, ok := clockInputOf(o); ok {
 		d.clocks.observe(in, o.End)
 		u.sampled.Store(second)
 	}
@@ -328,7 +350,7 @@ func (d *Diagnoser) observeFailure(o *classify.Observation, u *use) {
 
 // Diagnose returns the causes of the failed attempt, of which Observe returned at, the
 // most likely first and the excluded last, or why a success has no data. It returns nil
-// if the catalogue already says all there is.
+// if the catalogue already says all there is. The result may be shared with other attempts.
 func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 	if at.Finding != nil {
 		return at.Finding.diagnoses()
@@ -337,16 +359,13 @@ func (d *Diagnoser) Diagnose(o *classify.Observation, at Attempt) []Diagnosis {
 		return nil
 	}
 	d.Flush()
-	var all []Diagnosis
-	u := &d.noUsage.value
-	if e := d.usages.find(usageKey(o)); e != nil {
+	u, key := &d.noUsage.value, usageKey(o)
+	if e := d.usages.find(key); e != nil {
 		u = &e.value
 	}
+	all := throttled(o, u, &d.throttled[key%throttlings])
 	if lost, ok := d.revoked(o, u); ok {
-		all = append(all, lost)
-	}
-	if limit, ok := throttled(o, u); ok {
-		all = append(all, limit)
+		all = append([]Diagnosis{lost}, all...)
 	}
 	if large, ok := oversized(o, u, at.Size); ok {
 		all = append(all, large)

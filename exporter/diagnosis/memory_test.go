@@ -76,6 +76,8 @@ func TestMemoryIsBounded(t *testing.T) {
 				}
 				if at := d.Observe(&refused); c%100 == 0 {
 					d.Diagnose(&refused, at)
+					refused.Verdict.Category = classify.CategoryThrottled
+					d.Diagnose(&refused, at)
 					d.Scope(Kind(&refused), refused.End)
 				}
 			}
@@ -102,8 +104,8 @@ func TestMemoryIsBounded(t *testing.T) {
 	}{
 		{"clocks", 96, []string{"clocks"}},
 		{"calls by action", 80, []string{"actions"}},
-		{"keys, limits and sizes", 192, []string{"keys", "usages", "noUsage", "limits"}},
-		{"unfinished calls", 144, []string{"calls"}},
+		{"keys, limits and sizes", 192, []string{"keys", "usages", "noUsage", "limits", "throttled"}},
+		{"unfinished calls", 96, []string{"calls"}},
 		{"redundant calls", 144, []string{"repeats", "redundant"}},
 		{"queries and lists", 64, []string{"hidden", "queries"}},
 		{"what programs use", 464, []string{"uses", "noUse"}},

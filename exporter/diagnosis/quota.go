@@ -17,6 +17,7 @@ const (
 	quotaPace     = 3   // number of buckets that the present pace is measured over
 	quotaShared   = 0.5 // used share below which a throttled call is blamed on others
 	quotaAccuracy = time.Second
+	throttlings   = 8 // number of usages whose last diagnosis is kept
 )
 
 // QuotaLimit is the limit on the rate of an action.
@@ -128,12 +129,22 @@ func (u *usage) quotaFacts(used int) [3]Fact {
 	}
 }
 
+// throttling is the diagnosis of throttled attempts of an action, as it was when so many attempts
+// had used that limit, from which the cause follows. Those that follow one another fast have the
+// same one, which they share.
+type throttling struct {
+	action      string
+	used, limit int
+	diagnoses   [1]Diagnosis
+}
+
 // throttled returns the diagnosis of a throttled attempt with the usage u: whether
 // this tap's calls reach the limit. In the first minute of a key, which other taps may
-// have relayed the calls of, others are not likely to be the cause.
-func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
+// have relayed the calls of, others are not likely to be the cause. last is where the
+// diagnosis of the last attempt with u is, unless another usage has the same place.
+func throttled(o *classify.Observation, u *usage, last *atomic.Pointer[throttling]) []Diagnosis {
 	if o.Verdict.Category != classify.CategoryThrottled || u.limit == 0 {
-		return Diagnosis{}, false
+		return nil
 	}
 	used := u.window.used(o.End.Unix())
 	cause, sure := CauseQuotaExceeded, Likely
@@ -145,8 +156,13 @@ func throttled(o *classify.Observation, u *usage) (Diagnosis, bool) {
 			sure = Possible
 		}
 	}
-	facts := u.quotaFacts(used)
-	return say(cause, sure, facts[:]...), true
+	t := last.Load()
+	if t == nil || t.used != used || t.limit != u.limit || t.action != u.action || t.diagnoses[0].Certainty != sure {
+		facts := u.quotaFacts(used)
+		t = &throttling{u.action, used, u.limit, [1]Diagnosis{say(cause, sure, facts[:]...)}}
+		last.Store(t)
+	}
+	return t.diagnoses[:]
 }
 
 // Quota is the use of the limit of an action by one credential.

@@ -1,11 +1,16 @@
 package diagnosis
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
 
+	"github.com/ksyun-tap/ksyun-tap/classify"
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
 )
 
@@ -86,6 +91,53 @@ func TestQuotaInnocent(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestThrottledAsBefore compares diagnoses with those that are not shared, while what they
+// depend on changes: the action, its limit, the number of attempts, the age of the key.
+func TestThrottledAsBefore(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	shared, seen := 0, make(map[string]bool)
+	for range 100 {
+		d, o := New(), success()
+		d.SetLimits([]QuotaLimit{
+			{Action: "GetMetricStatistics", Version: "2010-05-25", PerMinute: 30},
+			{Action: "GetMetricStatistics", PerMinute: 10},
+			{Action: "ListMetrics", PerMinute: 10},
+		})
+		var last []Diagnosis
+		for range 500 {
+			o.Call.Action = [...]string{"GetMetricStatistics", "ListMetrics", "DescribeAlarmPolicy"}[random.IntN(3)]
+			o.Call.Version = [...]string{"2010-05-25", "2018-11-14"}[random.IntN(2)]
+			o.Credential = fmt.Sprintf("key-%d", random.IntN(throttlings))
+			o.End = o.End.Add(time.Duration(random.IntN(500)) * time.Millisecond)
+			if random.IntN(20) == 0 {
+				o.End = o.End.Add(time.Duration(20+random.IntN(40)) * time.Second)
+			}
+			o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeSuccess, ""
+			for range random.IntN(3) {
+				d.Observe(o)
+			}
+			o.Verdict.Outcome, o.Verdict.Category = classify.OutcomeError, classify.CategoryThrottled
+			for range random.IntN(3) {
+				got := d.Diagnose(o, Attempt{})
+				if e := d.usages.find(usageKey(o)); e == nil {
+					require.Empty(t, got)
+				} else {
+					require.Equal(t, throttled(o, &e.value, new(atomic.Pointer[throttling])), got)
+				}
+				if len(got) > 0 && len(last) > 0 && &got[0] == &last[0] {
+					shared++
+				}
+				for _, g := range got {
+					seen[string(g.Cause)+" "+string(g.Certainty)] = true
+				}
+				last = got
+			}
+		}
+	}
+	assert.Greater(t, shared, 1000, "few diagnoses are shared")
+	assert.Len(t, seen, 4, "%v", seen) // each cause and certainty
 }
 
 func TestExhausted(t *testing.T) {

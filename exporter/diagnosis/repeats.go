@@ -69,7 +69,7 @@ func since(last, now uint64) int64 { return int64((now>>secondShift - last>>seco
 // known already.
 func (d *Diagnoser) observeRepeat(o *classify.Observation, f found, second int64) {
 	u := f.use
-	if !u.act.reads || u == &d.noUse || o.Call.Fingerprint == 0 || o.Call.Unread != classify.UnreadNone ||
+	if !u.reads || u == &d.noUse || o.Call.Fingerprint == 0 || o.Call.Unread != classify.UnreadNone ||
 		o.Verdict.Outcome != classify.OutcomeSuccess || o.Source == classify.SourceCSM {
 		return
 	}

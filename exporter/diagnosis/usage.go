@@ -13,20 +13,18 @@ const maxUsages = 512 // maximum number of usages remembered
 // usage is what one credential has done with one action. The analysers of
 // credentials, calls, limits and sizes keep their state in it.
 type usage struct {
-	key  *key    // the credential; shared by its usages
-	act  *action // the action; shared by the credentials that use it
-	hash uint64  // of the credential
-
+	// What each attempt needs comes first, so that it touches little memory.
+	key        *key   // the credential; shared by its usages
+	hash       uint64 // of the credential
 	permission permission
+	limit      int          // calls per minute; 0 if there is no limit
+	sizes      *sizes       // of its requests; nil if there are no limits
+	warned     atomic.Int64 // time of the last notice that the limit is near, in seconds since the epoch
+	checked    atomic.Int64 // time of the last check for that, likewise
+	window     rate         // attempts of the last minute; unused without a limit
 
-	limit   int          // calls per minute; 0 if there is no limit
-	window  rate         // attempts of the last minute; unused without a limit
-	warned  atomic.Int64 // time of the last notice that the limit is near, in seconds since the epoch
-	checked atomic.Int64 // time of the last check for that, likewise
-
+	act       *action                   // the action; shared by the credentials that use it
 	successes atomic.Pointer[successes] // that were counted last; nil before
-
-	sizes *sizes // of its requests; nil if there are no limits
 
 	service, action, version, credential string
 }

@@ -21,33 +21,44 @@ const (
 // use is one way in which a program uses the API: the calls that have the same
 // action, version, region, credential, signature form, scheme, program and client.
 type use struct {
-	successes atomic.Uint64 // number of attempts that were calls that succeeded at once
-	others    atomic.Uint64 // number of the other attempts
-	sampled   atomic.Int64  // time of the last sample of the clock, in seconds since the epoch
-	address   uint64        // hash of the address of the program
-
-	usage atomic.Pointer[row[usage]] // that its attempts belong to
-	act   *action                    // likewise; it never changes
+	// What each success needs comes first, so that it touches little memory.
+	successes atomic.Uint64              // number of attempts that were calls that succeeded at once
+	sampled   atomic.Int64               // time of the last sample of the clock, in seconds since the epoch
+	address   uint64                     // hash of the address of the program
+	usage     atomic.Pointer[row[usage]] // that its attempts belong to
+	reads     bool                       // its action reads
 
 	// What attempts are compared with. shown are the values of the dimensions of a scope,
 	// as they are shown; agent is the beginning of the User-Agent.
-	shown                           [dimensions]string
-	version, service, scheme, agent string
+	form                    form
+	client                  netip.Addr // the address of the program
+	shown                   [dimensions]string
+	version, service, agent string
 
-	signing  classify.Signing
-	client   netip.Addr // the address of the program
-	resigned bool       // the tap signed the requests
-
-	redundant [len(redundantReasons)]atomic.Uint64 // number of successes whose result was known
+	others    atomic.Uint64                        // number of the other attempts
 	failed    atomic.Int64                         // number of failures
-
-	program string // the name and version of the program
-
+	redundant [len(redundantReasons)]atomic.Uint64 // number of successes whose result was known
 	// incident is the number of the last incident that shown was counted in, guarded by
 	// incidents.mu.
 	incident uint64
 
-	first int64 // Unix seconds
+	act     *action // that its attempts belong to; it never changes
+	scheme  string
+	signing classify.Signing
+	program string // the name and version of the program
+	first   int64  // Unix seconds
+}
+
+// form distinguishes attempts by the form of their signature, the scheme, and who signed.
+type form uint32
+
+// formOf returns the form of an attempt.
+func formOf(o *classify.Observation) form {
+	f := form(len(o.Scheme))<<8 | form(len(o.Call.Signing)) //nolint:gosec // short; the lengths of the forms of signatures differ
+	if o.Source == classify.SourceResign {                  // the tap signed the request
+		f |= 1 << 16
+	}
+	return f
 }
 
 // count returns the number of attempts.
@@ -63,11 +74,7 @@ func (u *use) drop() {
 
 // useKey returns the key of the use of an attempt.
 func useKey(o *classify.Observation) uint64 {
-	form := uint64(len(o.Scheme))<<8 | uint64(len(o.Call.Signing)) // the lengths of the forms of signatures differ
-	if o.Source == classify.SourceResign {                         // the tap signed the request
-		form |= 1 << 16
-	}
-	h := hashAddr(o.Client.Addr()) + form
+	h := hashAddr(o.Client.Addr()) + uint64(formOf(o))
 	for _, s := range [...]string{o.Call.Action, o.Credential, o.Call.Region, o.Call.Version, o.Call.Service} {
 		h = h*31 + maphash.String(seed, s)
 	}
@@ -77,9 +84,8 @@ func useKey(o *classify.Observation) uint64 {
 // is reports whether an attempt is of the use.
 func (u *use) is(o *classify.Observation) bool {
 	return u.shown[byAction] == o.Call.Action && u.shown[byCredential] == o.Credential && u.shown[byRegion] == o.Call.Region &&
-		u.version == o.Call.Version && u.service == o.Call.Service && u.signing == o.Call.Signing &&
-		u.scheme == o.Scheme && u.agent == string(agentOf(o)) && u.client == o.Client.Addr() &&
-		u.resigned == (o.Source == classify.SourceResign)
+		u.version == o.Call.Version && u.service == o.Call.Service && u.form == formOf(o) &&
+		u.agent == string(agentOf(o)) && u.client == o.Client.Addr()
 }
 
 // agentOf returns the part of the User-Agent that distinguishes programs.
@@ -113,13 +119,14 @@ func mix(h uint64, s string) uint64 {
 func (d *Diagnoser) useOf(o *classify.Observation, key uint64, second int64, usage *row[usage]) (*row[use], bool) {
 	return d.uses.add(key, second, func(u *use) {
 		u.service, u.version, u.signing, u.scheme = o.Call.Service, o.Call.Version, o.Call.Signing, o.Scheme
-		u.agent, u.client, u.resigned = string(agentOf(o)), o.Client.Addr(), o.Source == classify.SourceResign
+		u.agent, u.client, u.form = string(agentOf(o)), o.Client.Addr(), formOf(o)
 		u.program, u.address, u.first = ProgramOf(u.agent), hashAddr(u.client), second
 		u.shown = [dimensions]string{redact.Text(o.Call.Action), redact.Text(o.Call.Region), o.Credential, u.caller()}
 		u.act = usage.value.act
 		if usage == &d.noUsage {
 			u.act = d.actions.of(actionName{u.service, o.Call.Action})
 		}
+		u.reads = u.act.reads
 		u.usage.Store(usage)
 	}, func(u *use) {
 		u.drop()
