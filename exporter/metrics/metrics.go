@@ -262,7 +262,6 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Oper
 	if o.Fault.Refused() {
 		return record.Operation{}
 	}
-	m.inFlightOf(o.Call.Service).Dec()
 	for _, reason := range [...]classify.Unread{o.Call.Unread, o.Verdict.Unread} {
 		if reason != classify.UnreadNone {
 			m.unread(reason)
@@ -270,6 +269,7 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Oper
 	}
 
 	s := m.find(o)
+	s.inFlight.Dec()
 	seconds := max(0, o.Duration().Seconds()) // the clock may have been set back
 	s.requests.Inc()
 	if s.attempts != nil {
