@@ -110,6 +110,9 @@ type codeRow struct {
 	entry *Entry
 	own   bool // the code is the entry's own name, not an alias
 	extra bool // from a user's file
+	// says are the results of Catalog.says for the examples of all rows of the code. Most
+	// messages are the example of one of them.
+	says []bool
 }
 
 // messageRow is an entry that matches a message.
@@ -170,6 +173,13 @@ func index(entries []*Entry, extra int) *Catalog {
 	}
 	for i, e := range entries {
 		c.add(e, i >= extra)
+	}
+	for _, rows := range c.byCode {
+		for i := range rows {
+			for _, other := range rows {
+				rows[i].says = append(rows[i].says, c.says(rows[i].entry, &failedResponse{message: []byte(other.entry.Example)}))
+			}
+		}
 	}
 	slices.SortStableFunc(c.messages, func(a, b messageRow) int {
 		if a.extra != b.extra {
@@ -293,14 +303,16 @@ func (c *Catalog) matchCode(a *failedResponse) *Entry {
 	var best *Entry
 	most := -1
 	candidates := c.byCode[string(a.code)]
-	for _, r := range candidates {
+	example := slices.IndexFunc(candidates, func(r codeRow) bool { return r.entry.Example == string(a.message) })
+	for i := range candidates {
+		r := &candidates[i]
 		e, weight := r.entry, 0
 		if !a.is2xx && e.HasStatus(a.status) {
 			weight += weightStatus
 		}
 		// Match the message only if it can change the result.
 		asked := len(candidates) > 1 || e.Grade == GradeInferred && weight == 0
-		if asked && c.says(e, a) {
+		if asked && (example >= 0 && r.says[example] || example < 0 && c.says(e, a)) {
 			weight += weightMessage
 		} else if e.Refines {
 			continue

@@ -109,15 +109,18 @@ func codingOf(body, list []byte) coding {
 	return codingUnknown
 }
 
-// decode decodes the content codings of a body; list is the value of
-// Content-Encoding. A body that cannot be decoded completely is returned as far
+// decode decodes the content codings of a body with the fields h. A body that cannot be decoded completely is returned as far
 // as it can be. The given tail of a compressed body is ignored. The caller
 // releases d when it is done with the plain bytes; d may be nil.
-func decode(body, tail, list []byte, truncated bool) (p plainBody, d *decoder) {
+func decode(body, tail []byte, h Header, truncated bool) (p plainBody, d *decoder) {
 	p = plainBody{body: body, tail: tail}
 	if truncated {
 		p.unread = UnreadLength
 	}
+	if looksPlain(body) { // so that it has no coding, whatever the fields say
+		return p, nil
+	}
+	list := get(h, headerCoding)
 	for layer := 0; ; layer++ {
 		kind := codingOf(p.body, list)
 		if kind == codingNone {

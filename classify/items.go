@@ -39,7 +39,7 @@ func (c *Classifier) Items(requestBody []byte, r *Response, failed int) *Items {
 	if len(requested) == 0 || len(requested) == maxRequested || r.Truncated {
 		return items
 	}
-	p, d := decode(r.Body, r.Tail, get(r.Header, headerCoding), r.Truncated)
+	p, d := decode(r.Body, r.Tail, r.Header, r.Truncated)
 	defer d.release()
 	if p.opaque || p.unread != UnreadNone {
 		return items

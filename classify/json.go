@@ -102,6 +102,9 @@ func (s *scanner) wrapper(rd *reading) bool {
 // isEnvelope reports whether a field of that name is metadata of the response
 // rather than requested data.
 func isEnvelope(key []byte) bool {
+	if len(key) > len("description") { // as most names of data
+		return false
+	}
 	for _, name := range []string{"msg", "status", "success", "path", "timestamp", "time", "traceid", "detail", "details", "description", "reason"} {
 		if ascii.EqualFold(key, name) {
 			return true

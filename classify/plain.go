@@ -7,7 +7,7 @@ import "bytes"
 // returns nil if the body is empty or a coding is not supported. h is the header of
 // the message and may be nil.
 func Plain(h Header, body []byte) []byte {
-	p, d := decode(body, nil, get(h, headerCoding), true)
+	p, d := decode(body, nil, h, true)
 	defer func() { d.release() }() // d may be replaced
 	if p.opaque || len(p.body) == 0 {
 		return nil

@@ -6,27 +6,37 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/ascii"
 	"github.com/ksyun-tap/ksyun-tap/classify/internal/unescape"
 	"github.com/ksyun-tap/ksyun-tap/classify/signature"
-	"github.com/ksyun-tap/ksyun-tap/classify/syntax"
 )
 
 // pairs reads a query or a form. If it is cut, its last pair is left out, because a
 // part of a name would be another name.
 func (q *wanted) pairs(s []byte, cut bool) {
 	var buf [longestParam]byte
-	escapes := bytes.IndexByte(s, '%') >= 0
 	for len(s) > 0 {
-		var pair []byte
-		pair, s = syntax.Cut(s, '&')
-		if s == nil && cut {
+		end, escaped := 0, false
+		for ; end < len(s); end++ { // a name is too short for a search to pay
+			c := s[end]
+			if c > '=' { // as letters are
+				continue
+			}
+			if c == '=' || c == '&' {
+				break
+			}
+			escaped = escaped || c == '%'
+		}
+		name, value := s[:end], s[end:]
+		if i := bytes.IndexByte(value, '&'); i >= 0 {
+			value = value[:i]
+		} else if cut {
 			return
 		}
-		name, value := syntax.Cut(pair, '=')
-		if escapes && len(name) <= 3*longestParam && bytes.IndexByte(name, '%') >= 0 {
+		pair := s[:end+len(value)]
+		s = s[min(len(s), len(pair)+1):]
+		if escaped && len(name) <= 3*longestParam {
 			name = unescape.AppendURL(buf[:0], name)
 		}
-		p := q.place(name)
-		if p != nil {
-			q.offer(p, value, encodedURL)
+		if p := q.place(name); p != nil && len(value) > 0 {
+			q.offer(p, value[1:], encodedURL)
 		}
 		if !signature.IsParam(name) {
 			q.asked.add(pair)

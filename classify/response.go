@@ -56,9 +56,10 @@ func (c *Classifier) Response(call *Call, r *Response) (v Verdict) {
 // read parses the body of r and determines the outcome. The caller must release
 // the decoder, which may be nil, when it has finished using rd.
 func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
-	p, d := decode(r.Body, r.Tail, get(r.Header, headerCoding), r.Truncated)
+	p, d := decode(r.Body, r.Tail, r.Header, r.Truncated)
 	if p.opaque {
 		rd.form = FormBinary
+		v.Outcome = c.outcome(r, rd)
 	} else {
 		p.narrow(&d)
 		var hidden bool
@@ -66,20 +67,22 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 			p.utf8(&d, get(r.Header, headerContentType))
 		}
 		p.read(rd)
+		v.Outcome = c.outcome(r, rd)
 		// Convert the message to UTF-8.
-		if !hidden && rd.form != FormBinary && c.outcome(r, rd) != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
+		if !hidden && rd.form != FormBinary && v.Outcome != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
 			*rd = reading{}
 			p.read(rd)
+			v.Outcome = c.outcome(r, rd)
 		}
 	}
 	if rd.list && r.Status < 300 {
 		*rd = reading{form: rd.form, whole: rd.whole}
+		v.Outcome = c.outcome(r, rd)
 	}
 	v.Form, v.Unread = rd.form, p.unread
 	if v.Unread == UnreadLength && rd.form == FormJSON && rd.whole && p.tail == nil {
 		v.Unread = UnreadNone // everything relevant was read
 	}
-	v.Outcome = c.outcome(r, rd)
 	if p.unread == UnreadNone {
 		rd.body = p.body
 	}

@@ -125,8 +125,13 @@ func (m *marks) skipElements(i int) (next, stop int) {
 	for p+2 < end && b[p+1] == ',' && b[p+2] == '{' {
 		i = p + len("},{")
 		elements++
-		p = m.brace.next(b, i, '}')
+		n := bytes.IndexByte(b[i:], '}')
+		if n < 0 {
+			n = len(b) - i
+		}
+		p = i + n
 	}
+	m.brace.at = p
 	last := min(p, end) // there is no bracket up to it but braces that open
 	stop = max(last+1, i+minWalk)
 	if elements > 0 && bytes.Count(b[start:i], openBrace) != elements {

@@ -265,7 +265,9 @@ func (h *handler) observe(x *relay.Exchange, fault classify.Fault) {
 	o.Upstream = x.Upstream
 	o.UserAgent = q.Get("User-Agent")
 	o.Traceparent = q.Get("traceparent")
-	o.Tracestate = q.Get("tracestate")
+	if o.Traceparent != nil { // it has no meaning otherwise
+		o.Tracestate = q.Get("tracestate")
+	}
 	o.RequestHeader, o.ResponseHeader = q, &x.Response
 	o.RequestBytes, o.ResponseBytes = x.RequestBytes, x.ResponseBytes
 	if h.sink == nil { // it was refused before it began

@@ -63,12 +63,13 @@ func (a *Activity) Observe(o *classify.Observation) {
 	if v := &o.Verdict; v.Outcome.Failed() || o.Fault.Refused() {
 		failed = max(0, slices.Index(blames[:], v.Blame)) // the tap without any
 	}
-	if s := a.use(a.minutes[:], second/minuteSeconds, &a.past); s != nil {
+	minute, recent := second/minuteSeconds, second/recentSeconds
+	if s := a.use(&a.minutes[minute%Minutes], minute, &a.past); s != nil {
 		s.count(failed)
 	} else {
 		a.past.Add(1)
 	}
-	if s := a.use(a.recent[:], second/recentSeconds, nil); s != nil {
+	if s := a.use(&a.recent[recent%RecentSlots], recent, nil); s != nil {
 		s.count(failed)
 	}
 }
@@ -81,11 +82,10 @@ func (s *slot) count(failed int) {
 	}
 }
 
-// use returns the slot of an interval. It returns nil if the slot is in use for a later
-// one. If the slot was in use for an earlier one, its calls are added to past, which
-// may be nil.
-func (a *Activity) use(ring []slot, interval int64, past *atomic.Uint64) *slot {
-	s := &ring[interval%int64(len(ring))]
+// use returns s, the slot of an interval, after it has taken it into use. It returns nil if
+// the slot is in use for a later one. If it was in use for an earlier one, its calls are
+// added to past, which may be nil.
+func (a *Activity) use(s *slot, interval int64, past *atomic.Uint64) *slot {
 	if s.interval.Load() == interval {
 		return s
 	}

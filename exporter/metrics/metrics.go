@@ -12,8 +12,8 @@
 package metrics
 
 import (
-	"maps"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -105,7 +105,7 @@ type Metrics struct {
 	ignored     *prometheus.GaugeVec
 
 	table    table
-	inFlight atomic.Pointer[map[string]prometheus.Gauge] // by service as observed; the map is replaced, never modified
+	inFlight atomic.Pointer[[]inFlight] // those seen first come first; the slice is replaced, never modified
 
 	mu         sync.Mutex // guards the fields below
 	services   values
@@ -155,7 +155,7 @@ func New() *Metrics {
 
 		categories: classify.Categories(),
 	}
-	m.inFlight.Store(&map[string]prometheus.Gauge{})
+	m.inFlight.Store(new([]inFlight))
 
 	requests := famRequests.counterVec()
 	failures := famErrors.counterVec()
@@ -262,7 +262,6 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Oper
 	if o.Fault.Refused() {
 		return record.Operation{}
 	}
-	m.inFlightOf(o.Call.Service).Dec()
 	for _, reason := range [...]classify.Unread{o.Call.Unread, o.Verdict.Unread} {
 		if reason != classify.UnreadNone {
 			m.unread(reason)
@@ -270,6 +269,7 @@ func (m *Metrics) Observe(o *classify.Observation, span record.Span) record.Oper
 	}
 
 	s := m.find(o)
+	s.inFlight.Dec()
 	seconds := max(0, o.Duration().Seconds()) // the clock may have been set back
 	s.requests.Inc()
 	if s.attempts != nil {
@@ -400,11 +400,20 @@ func (m *Metrics) countFault(f classify.Fault) {
 	c.Inc()
 }
 
+// inFlight is the number of attempts in flight of a service as observed.
+type inFlight struct {
+	service string
+	gauge   prometheus.Gauge
+}
+
 // inFlightOf returns the gauge for a service as observed. A service always gets
 // the same gauge, because a label that has reached its limit never grows again.
 func (m *Metrics) inFlightOf(service string) prometheus.Gauge {
-	if g, ok := (*m.inFlight.Load())[service]; ok {
-		return g
+	known := *m.inFlight.Load()
+	for i := range known {
+		if known[i].service == service {
+			return known[i].gauge
+		}
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -412,14 +421,12 @@ func (m *Metrics) inFlightOf(service string) prometheus.Gauge {
 	g := m.inFlightVec.WithLabelValues(label)
 	m.healthOf(label)
 	if !ok {
-		return g // not added to the map: arbitrary names would fill it
+		return g // not added: arbitrary names would fill it
 	}
-	next := maps.Clone(*m.inFlight.Load())
-	if service == "" {
-		next[""] = g
-	} else {
-		next[label] = g
+	known = *m.inFlight.Load()
+	if !slices.ContainsFunc(known, func(f inFlight) bool { return f.service == service }) {
+		next := append(slices.Clip(known), inFlight{service, g})
+		m.inFlight.Store(&next)
 	}
-	m.inFlight.Store(&next)
 	return g
 }

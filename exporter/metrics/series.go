@@ -33,6 +33,7 @@ const (
 // availability.
 type series struct {
 	health    *health
+	inFlight  prometheus.Gauge // of the service
 	requests  prometheus.Counter
 	duration  *durationHistogram
 	attempts  prometheus.Counter
@@ -63,14 +64,6 @@ func kindOf(o *classify.Observation) kind {
 	}
 	if k.outcome.Failed() {
 		k.code, k.typ, k.category, k.blame = o.Verdict.Code, o.Verdict.Type, o.Verdict.Category, o.Verdict.Blame
-	}
-	return k
-}
-
-// clone returns a copy of k with its own copies of the strings.
-func (k kind) clone() kind {
-	for _, s := range []*string{&k.service, &k.action, &k.version, &k.region, &k.code} {
-		*s = strings.Clone(*s)
 	}
 	return k
 }
@@ -121,7 +114,9 @@ func (t *table) add(k kind, s *series) {
 		return
 	}
 	head := t.slot(&k)
-	head.Store(&node{kind: k.clone(), series: s, next: head.Load()})
+	// The strings are not cloned, so that those of later attempts, which the classifier
+	// interns, are the same and need not be compared byte by byte.
+	head.Store(&node{kind: k, series: s, next: head.Load()})
 	t.size++
 }
 
@@ -313,7 +308,7 @@ func (m *Metrics) resolve(k *kind, v *classify.Verdict) *series {
 	allOwn = allOwn && ok
 	s.duration, ok = m.durations.get(durationLabels{service, action, outcome})
 	allOwn = allOwn && ok
-	s.health = m.healthOf(service)
+	s.health, s.inFlight = m.healthOf(service), m.inFlightVec.WithLabelValues(service)
 	if k.outcome == classify.OutcomeSuccess {
 		s.attempts = s.health.attempts(labelNone, labelNone)
 	}

@@ -11,82 +11,70 @@ import (
 // place of the Z are understood too, also where the form has made a blank of
 // its plus sign; a time without either is UTC.
 func Parse(b []byte) (t time.Time, ok bool) {
-	p := parser{b: b}
-	year, month, day := p.digits(4), p.after('-'), p.after('-')
-	if len(p.b) == 0 || p.b[0] != 'T' && p.b[0] != 't' && p.b[0] != ' ' {
+	century, b := two(b)
+	year, b := two(b)
+	month, b := two(without(b, '-'))
+	day, b := two(without(b, '-'))
+	if len(b) == 0 || b[0] != 'T' && b[0] != 't' && b[0] != ' ' {
 		return time.Time{}, false
 	}
-	p.b = p.b[1:]
-	hour, minute, second := p.digits(2), p.after(':'), p.after(':')
-	p.fraction()
-	offset := p.offset()
-	if p.bad || len(p.b) > 0 || month < 1 || month > 12 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
+	hour, b := two(b[1:])
+	minute, b := two(without(b, ':'))
+	second, b := two(without(b, ':'))
+	offset, ok := readOffset(withoutFraction(b))
+	if !ok || century < 0 || year < 0 || month < 1 || month > 12 || day < 1 || day > 31 ||
+		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 {
 		return time.Time{}, false
 	}
-	return time.Date(year, time.Month(month), day, hour, minute, second, 0, time.UTC).Add(-offset), true
+	return time.Date(100*century+year, time.Month(month), day, hour, minute, second-offset, 0, time.UTC), true
 }
 
-// parser parses a time from left to right. bad reports that something was
-// missing.
-type parser struct {
-	b   []byte
-	bad bool
+// two reads two digits. n is negative if b does not begin with two.
+func two(b []byte) (n int, rest []byte) {
+	if len(b) < 2 {
+		return -1, nil
+	}
+	tens, ones := b[0]-'0', b[1]-'0'
+	if tens > 9 || ones > 9 {
+		return -1, nil
+	}
+	return 10*int(tens) + int(ones), b[2:]
 }
 
-// digits parses n digits.
-func (p *parser) digits(n int) int {
-	if len(p.b) < n {
-		p.bad = true
-		return 0
+// without returns b without the separator that it may begin with.
+func without(b []byte, separator byte) []byte {
+	if len(b) > 0 && b[0] == separator {
+		return b[1:]
 	}
-	v := 0
-	for _, c := range p.b[:n] {
-		p.bad = p.bad || c < '0' || c > '9'
-		v = 10*v + int(c-'0')
-	}
-	p.b = p.b[n:]
-	return v
+	return b
 }
 
-// after parses two digits after an optional separator.
-func (p *parser) after(separator byte) int {
-	if len(p.b) > 0 && p.b[0] == separator {
-		p.b = p.b[1:]
+// withoutFraction returns b without the fraction of a second that it may begin with.
+func withoutFraction(b []byte) []byte {
+	if len(b) == 0 || b[0] != '.' && b[0] != ',' {
+		return b
 	}
-	return p.digits(2)
+	return bytes.TrimLeft(b[1:], "0123456789")
 }
 
-// fraction skips the fraction of a second.
-func (p *parser) fraction() {
-	if len(p.b) == 0 || p.b[0] != '.' && p.b[0] != ',' {
-		return
+// readOffset reads Z, an offset from UTC, or nothing, and returns the offset in seconds.
+func readOffset(b []byte) (seconds int, ok bool) {
+	switch {
+	case len(b) == 0, len(b) == 1 && (b[0] == 'Z' || b[0] == 'z'):
+		return 0, true
+	case b[0] != '+' && b[0] != ' ' && b[0] != '-':
+		return 0, false
 	}
-	p.b = p.b[1:]
-	for len(p.b) > 0 && '0' <= p.b[0] && p.b[0] <= '9' {
-		p.b = p.b[1:]
+	hours, rest := two(b[1:])
+	minutes, rest := two(without(rest, ':'))
+	if hours < 0 || minutes < 0 || len(rest) > 0 {
+		return 0, false
 	}
-}
-
-// offset parses Z, an offset from UTC, or nothing.
-func (p *parser) offset() time.Duration {
-	if len(p.b) == 0 {
-		return 0
+	seconds = 3600*hours + 60*minutes
+	if b[0] == '-' {
+		return -seconds, true
 	}
-	sign := p.b[0]
-	p.b = p.b[1:]
-	switch sign {
-	case 'Z', 'z':
-		return 0
-	case '+', ' ', '-':
-		hours, minutes := p.digits(2), p.after(':')
-		d := time.Duration(hours)*time.Hour + time.Duration(minutes)*time.Minute
-		if sign == '-' {
-			return -d
-		}
-		return d
-	}
-	p.bad = true
-	return 0
+	return seconds, true
 }
 
 // ParseHTTP reads a date in the form that RFC 9110 requires servers to send:
@@ -98,18 +86,15 @@ func ParseHTTP(b []byte) time.Time {
 		return time.Time{}
 	}
 	month := bytes.Index([]byte("JanFebMarAprMayJunJulAugSepOctNovDec"), b[8:11])
-	p := parser{b: b[5:7]}
-	day := p.digits(2)
-	p.b = b[12:16]
-	year := p.digits(4)
-	p.b = b[17:19]
-	hour := p.digits(2)
-	p.b = b[20:22]
-	minute := p.digits(2)
-	p.b = b[23:25]
-	second := p.digits(2)
-	if p.bad || month < 0 || month%3 != 0 || day < 1 || day > 31 || hour > 23 || minute > 59 || second > 60 {
+	day, _ := two(b[5:])
+	century, _ := two(b[12:])
+	year, _ := two(b[14:])
+	hour, _ := two(b[17:])
+	minute, _ := two(b[20:])
+	second, _ := two(b[23:])
+	if month < 0 || month%3 != 0 || day < 1 || day > 31 || century < 0 || year < 0 ||
+		hour < 0 || hour > 23 || minute < 0 || minute > 59 || second < 0 || second > 60 {
 		return time.Time{}
 	}
-	return time.Date(year, time.Month(month/3+1), day, hour, minute, second, 0, time.UTC)
+	return time.Date(100*century+year, time.Month(month/3+1), day, hour, minute, second, 0, time.UTC)
 }
