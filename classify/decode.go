@@ -109,9 +109,9 @@ func codingOf(body, list []byte) coding {
 	return codingUnknown
 }
 
-// decode decodes the content codings of a body with the fields h. A body that cannot be decoded completely is returned as far
-// as it can be. The given tail of a compressed body is ignored. The caller
-// releases d when it is done with the plain bytes; d may be nil.
+// decode decodes the content codings of a body with the fields h. A body that cannot be
+// decoded completely is returned as far as it can be. The given tail of a compressed body
+// is ignored. The caller releases d when it is done with the plain bytes; d may be nil.
 func decode(body, tail []byte, h Header, truncated bool) (p plainBody, d *decoder) {
 	p = plainBody{body: body, tail: tail}
 	if truncated {
