@@ -48,7 +48,7 @@ func (p *Pipeline) record(q *queued) (r *record.Record) {
 	}()
 	id := record.Identity{Span: k.span, Attempt: k.attempt}
 	if k.journal {
-		id.ID = p.ids.Make(time.Now())
+		id.ID = p.ids.Next(time.Now())
 	}
 	r = p.records.Identified(o, &id)
 	p.diagnose(o, k.attempt, r)

@@ -84,6 +84,9 @@ func TestTransportRealFaults(t *testing.T) {
 		})
 		return ln.Addr().String()
 	}
+	answered := func(response string) func(*testing.T) string {
+		return func(t *testing.T) string { return "http://" + dialed(t, response) }
+	}
 	for _, tt := range []struct {
 		name string
 		url  func(*testing.T) string
@@ -94,40 +97,22 @@ func TestTransportRealFaults(t *testing.T) {
 			ln.Close()
 			return "http://" + ln.Addr().String()
 		}, classify.FaultConnRefused},
-		{"closed at once", func(t *testing.T) string { return "http://" + dialed(t, "") }, classify.FaultClosed},
-		{"no HTTP", func(t *testing.T) string { return "http://" + dialed(t, "hello\r\n\r\n") }, classify.FaultBadResponse},
-		{"closed within the head", func(t *testing.T) string { return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nA: b") }, classify.FaultClosed},
-		{"closed after interim responses", func(t *testing.T) string {
-			return "http://" + dialed(t, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200")
-		}, classify.FaultClosed},
-		{"closed within a chunk", func(t *testing.T) string { return "http://" + dialed(t, chunked+"2\r\na") }, classify.FaultClosed},
-		{"bad length", func(t *testing.T) string {
-			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n")
-		}, classify.FaultBadResponse},
-		{"two lengths", func(t *testing.T) string {
-			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab")
-		}, classify.FaultBadResponse},
-		{"unknown transfer coding", func(t *testing.T) string {
-			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n")
-		}, classify.FaultBadResponse},
-		{"several transfer codings", func(t *testing.T) string {
-			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n")
-		}, classify.FaultBadResponse},
-		{"long head", func(t *testing.T) string {
-			return "http://" + dialed(t, "HTTP/1.1 200 OK\r\nA: "+strings.Repeat("x", longest)+"\r\n\r\n")
-		}, classify.FaultBadResponse},
-		{"no number of a chunk", func(t *testing.T) string { return "http://" + dialed(t, chunked+"zz\r\nab") }, classify.FaultBadResponse},
-		{"large number of a chunk", func(t *testing.T) string {
-			return "http://" + dialed(t, chunked+strings.Repeat("f", 20)+"\r\nab")
-		}, classify.FaultBadResponse},
-		{"longer chunk than it says", func(t *testing.T) string { return "http://" + dialed(t, chunked+"2\r\nabcd\r\n") }, classify.FaultBadResponse},
-		{"long line of a chunk", func(t *testing.T) string {
-			return "http://" + dialed(t, chunked+"2;"+strings.Repeat("x", 9<<10)+"\r\nab\r\n")
-		}, classify.FaultBadResponse},
-		{"long trailer", func(t *testing.T) string {
-			return "http://" + dialed(t, chunked+"0\r\nA: "+strings.Repeat("x", 9<<10)+"\r\n\r\n")
-		}, classify.FaultBadResponse},
-		{"bad trailer", func(t *testing.T) string { return "http://" + dialed(t, chunked+"0\r\nA b\r\n\r\n") }, classify.FaultBadResponse},
+		{"closed at once", answered(""), classify.FaultClosed},
+		{"no HTTP", answered("hello\r\n\r\n"), classify.FaultBadResponse},
+		{"closed within the head", answered("HTTP/1.1 200 OK\r\nA: b"), classify.FaultClosed},
+		{"closed after interim responses", answered("HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 200"), classify.FaultClosed},
+		{"closed within a chunk", answered(chunked + "2\r\na"), classify.FaultClosed},
+		{"bad length", answered("HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n"), classify.FaultBadResponse},
+		{"two lengths", answered("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab"), classify.FaultBadResponse},
+		{"unknown transfer coding", answered("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n"), classify.FaultBadResponse},
+		{"several transfer codings", answered("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n"), classify.FaultBadResponse},
+		{"long head", answered("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("x", longest) + "\r\n\r\n"), classify.FaultBadResponse},
+		{"no number of a chunk", answered(chunked + "zz\r\nab"), classify.FaultBadResponse},
+		{"large number of a chunk", answered(chunked + strings.Repeat("f", 20) + "\r\nab"), classify.FaultBadResponse},
+		{"longer chunk than it says", answered(chunked + "2\r\nabcd\r\n"), classify.FaultBadResponse},
+		{"long line of a chunk", answered(chunked + "2;" + strings.Repeat("x", 9<<10) + "\r\nab\r\n"), classify.FaultBadResponse},
+		{"long trailer", answered(chunked + "0\r\nA: " + strings.Repeat("x", 9<<10) + "\r\n\r\n"), classify.FaultBadResponse},
+		{"bad trailer", answered(chunked + "0\r\nA b\r\n\r\n"), classify.FaultBadResponse},
 		{"no TLS", func(t *testing.T) string {
 			return "https://" + dialed(t, "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
 		}, classify.FaultTLS},

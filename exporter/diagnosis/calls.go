@@ -39,7 +39,19 @@ const (
 	CallCanceled          CallOutcome = "canceled" // the program went away during the last attempt
 )
 
-var callOutcomes = [...]CallOutcome{CallSuccess, CallSuccessAfterRetry, CallFailed, CallCanceled}
+// outcomeIndex is an index of callOutcomes.
+type outcomeIndex uint8
+
+const (
+	indexSuccess outcomeIndex = iota
+	indexSuccessAfterRetry
+	indexFailed
+	indexCanceled
+)
+
+var callOutcomes = [...]CallOutcome{
+	indexSuccess: CallSuccess, indexSuccessAfterRetry: CallSuccessAfterRetry, indexFailed: CallFailed, indexCanceled: CallCanceled,
+}
 
 // Attempt is what Observe finds out about an attempt. The first fields are its place in
 // a call, which is one operation that the program wanted: one or more attempts. They are
@@ -94,10 +106,10 @@ type openCall struct {
 	id       uint64
 	asked    uint64 // the fingerprint
 	action   *action
-	attempts uint8 // 0 if maxAttempts were counted as a call
-	outcome  uint8 // of the last attempt, as the fields below: see callOutcomeOf
-	slow     bool  // see slowAttempt
-	final    bool  // a retry cannot succeed
+	attempts uint8        // 0 if maxAttempts were counted as a call
+	outcome  outcomeIndex // of the last attempt, as the fields below: see callOutcomeOf
+	slow     bool         // see slowAttempt
+	final    bool         // a retry cannot succeed
 	category classify.Category
 }
 
@@ -191,7 +203,7 @@ func (c *calls) add(key uint64, a *action, o *classify.Observation, succeeded bo
 	}
 	switch {
 	case slot < 0 && succeeded:
-		a.outcomes[0].Add(1)
+		a.outcomes[indexSuccess].Add(1)
 	case succeeded:
 		a.finish(at.Number, callOutcomeOf(o.Verdict.Outcome))
 		c.free(slot)
@@ -306,21 +318,21 @@ func (k *openCall) result(o *classify.Observation, succeeded bool) RetryResult {
 	return RetryFailed
 }
 
-// callOutcomeOf returns the outcome of a call that did not succeed at once, as an index of
-// callOutcomes, by that of its last attempt.
-func callOutcomeOf(last classify.Outcome) uint8 {
+// callOutcomeOf returns the outcome of a call that did not succeed at once by that of its
+// last attempt.
+func callOutcomeOf(last classify.Outcome) outcomeIndex {
 	switch last {
 	case classify.OutcomeSuccess, classify.OutcomeDryRun:
-		return 1
+		return indexSuccessAfterRetry
 	case classify.OutcomeCanceled:
-		return 3
+		return indexCanceled
 	default:
-		return 2
+		return indexFailed
 	}
 }
 
 // finish counts a call with its number of attempts and its outcome, see callOutcomeOf.
-func (a *action) finish(attempts int, outcome uint8) {
+func (a *action) finish(attempts int, outcome outcomeIndex) {
 	a.outcomes[outcome].Add(1)
 	for i, bound := range AttemptBuckets {
 		if attempts <= bound {
@@ -406,7 +418,7 @@ func (d *Diagnoser) counted() ([]*action, map[*action]*counts) {
 	actions := d.actions.all()
 	n := make(map[*action]*counts, len(actions))
 	for _, a := range actions {
-		n[a] = &counts{successes: a.outcomes[0].Load()}
+		n[a] = &counts{successes: a.outcomes[indexSuccess].Load()}
 		for i := range a.redundant {
 			n[a].redundant[i] = a.redundant[i].Load()
 		}

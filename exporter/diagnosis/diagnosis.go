@@ -217,7 +217,7 @@ func (d *Diagnoser) observe(o *classify.Observation, f found, second int64, read
 	size, finding := d.observeQuery(o, f, second, failed, read)
 	if d.atOnce(o, f.key) {
 		if f.use.successes.Add(1); f.use == &d.noUse {
-			f.usage.act.outcomes[0].Add(1)
+			f.usage.act.outcomes[indexSuccess].Add(1)
 		}
 		return Attempt{Finding: finding}
 	}

@@ -66,7 +66,7 @@ func (u *use) count() int64 { return int64(u.successes.Load() + u.others.Load())
 
 // drop passes on what must outlast the use.
 func (u *use) drop() {
-	u.act.outcomes[0].Add(u.successes.Load())
+	u.act.outcomes[indexSuccess].Add(u.successes.Load())
 	for i := range u.redundant {
 		u.act.redundant[i].Add(u.redundant[i].Load())
 	}

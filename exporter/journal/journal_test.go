@@ -164,7 +164,7 @@ func TestPages(t *testing.T) {
 	j := journal.New(capacity)
 	added := 0
 	put := func() {
-		j.Add(&record.Record{ID: ids.Next(start), Message: strconv.Itoa(added), Action: strconv.Itoa(added % 2)})
+		j.Add(&record.Record{ID: ids.Next(start).String(), Message: strconv.Itoa(added), Action: strconv.Itoa(added % 2)})
 		added++
 	}
 	for range capacity + 500 {
@@ -227,7 +227,7 @@ func TestFindByID(t *testing.T) {
 	}
 	var all []*record.Record
 	for range 5 {
-		r := &record.Record{ID: ids.Next(start)}
+		r := &record.Record{ID: ids.Next(start).String()}
 		all = append(all, r)
 		j.Add(r)
 	}

@@ -25,7 +25,7 @@ func flood(tb testing.TB, j *journal.Journal, n int, look func(last string)) {
 	tb.Helper()
 	ids := record.NewIDs()
 	var last atomic.Pointer[record.Record]
-	first := &record.Record{ID: ids.Next(start), RequestID: "first"}
+	first := &record.Record{ID: ids.Next(start).String(), RequestID: "first"}
 	last.Store(first)
 	j.Add(first)
 	var done atomic.Bool
@@ -38,7 +38,7 @@ func flood(tb testing.TB, j *journal.Journal, n int, look func(last string)) {
 		})
 	}
 	for i := range n - 1 {
-		r := &record.Record{ID: ids.Next(start), RequestID: fmt.Sprintf("%08d", i), Action: "ListMetrics", Time: start}
+		r := &record.Record{ID: ids.Next(start).String(), RequestID: fmt.Sprintf("%08d", i), Action: "ListMetrics", Time: start}
 		j.Add(r)
 		last.Store(r)
 	}

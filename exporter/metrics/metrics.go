@@ -105,7 +105,7 @@ type Metrics struct {
 	ignored     *prometheus.GaugeVec
 
 	table    table
-	inFlight atomic.Pointer[[]inFlight] // those seen first come first; the slice is replaced, never modified
+	inFlight atomic.Pointer[inFlights] // those seen first come first; the slice is replaced, never modified
 
 	mu         sync.Mutex // guards the fields below
 	services   values
@@ -155,7 +155,7 @@ func New() *Metrics {
 
 		categories: classify.Categories(),
 	}
-	m.inFlight.Store(new([]inFlight))
+	m.inFlight.Store(new(inFlights))
 
 	requests := famRequests.counterVec()
 	failures := famErrors.counterVec()
@@ -406,14 +406,23 @@ type inFlight struct {
 	gauge   prometheus.Gauge
 }
 
+type inFlights []inFlight
+
+// find returns the gauge of a service, or nil.
+func (all inFlights) find(service string) prometheus.Gauge {
+	for i := range all {
+		if all[i].service == service {
+			return all[i].gauge
+		}
+	}
+	return nil
+}
+
 // inFlightOf returns the gauge for a service as observed. A service always gets
 // the same gauge, because a label that has reached its limit never grows again.
 func (m *Metrics) inFlightOf(service string) prometheus.Gauge {
-	known := *m.inFlight.Load()
-	for i := range known {
-		if known[i].service == service {
-			return known[i].gauge
-		}
+	if g := m.inFlight.Load().find(service); g != nil {
+		return g
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -423,9 +432,8 @@ func (m *Metrics) inFlightOf(service string) prometheus.Gauge {
 	if !ok {
 		return g // not added: arbitrary names would fill it
 	}
-	known = *m.inFlight.Load()
-	if !slices.ContainsFunc(known, func(f inFlight) bool { return f.service == service }) {
-		next := append(slices.Clip(known), inFlight{service, g})
+	if known := m.inFlight.Load(); known.find(service) == nil {
+		next := append(slices.Clip(*known), inFlight{service, g})
 		m.inFlight.Store(&next)
 	}
 	return g

@@ -141,22 +141,22 @@ func (c *Client) encode(parts [][]byte) ([][]byte, error) {
 	if c.grpc {
 		_, _ = c.buffer.Write(make([]byte, frameHeader))
 	}
+	to := io.Writer(&c.buffer)
 	if c.compress {
 		if c.gzip == nil {
 			c.gzip = gzip.NewWriter(&c.buffer)
 		}
 		c.gzip.Reset(&c.buffer)
-		for _, part := range parts {
-			if _, err := c.gzip.Write(part); err != nil {
-				return nil, err
-			}
-		}
-		if err := c.gzip.Close(); err != nil {
+		to = c.gzip
+	}
+	for _, part := range parts {
+		if _, err := to.Write(part); err != nil {
 			return nil, err
 		}
-	} else {
-		for _, part := range parts {
-			_, _ = c.buffer.Write(part)
+	}
+	if c.compress {
+		if err := c.gzip.Close(); err != nil {
+			return nil, err
 		}
 	}
 	request := c.buffer.Bytes()

@@ -48,14 +48,10 @@ func NewIDs() *IDs {
 // ID is the ID of a record. The zero value is none.
 type ID [IDLength]byte
 
-// Next returns the next ID.
-func (s *IDs) Next(now time.Time) string {
-	id := s.Make(now)
-	return string(id[:])
-}
+func (id ID) String() string { return string(id[:]) }
 
-// Make is Next without an allocation.
-func (s *IDs) Make(now time.Time) (id ID) {
+// Next returns the next ID.
+func (s *IDs) Next(now time.Time) (id ID) {
 	s.mu.Lock()
 	s.last = max(s.last+1, micros(now))
 	n := s.last

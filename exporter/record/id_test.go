@@ -21,7 +21,7 @@ func TestIDsAscend(t *testing.T) {
 	ids := record.NewIDs()
 	last := ""
 	for _, d := range []time.Duration{0, 0, 0, -time.Hour, time.Microsecond, 31 * time.Microsecond, time.Second, time.Hour, 0, 24 * 365 * 200 * time.Hour} {
-		id := ids.Next(attempt.Start.Add(d))
+		id := ids.Next(attempt.Start.Add(d)).String()
 		if id <= last || len(id) != record.IDLength {
 			t.Errorf("%q after %q", id, last)
 		}
@@ -32,7 +32,7 @@ func TestIDsAscend(t *testing.T) {
 		assert.Equal(t, id, redact.Text(id), "looks like a secret")
 		last = id
 	}
-	if id := ids.Next(time.Time{}); id <= last {
+	if id := ids.Next(time.Time{}).String(); id <= last {
 		t.Errorf("%q after %q", id, last)
 	}
 }
@@ -48,7 +48,7 @@ func TestIDsDiffer(t *testing.T) {
 	for range workers {
 		wg.Go(func() {
 			for range each {
-				one, other := a.Next(attempt.Start), b.Next(attempt.Start)
+				one, other := a.Next(attempt.Start).String(), b.Next(attempt.Start).String()
 				mu.Lock()
 				seen[one], seen[other] = true, true
 				mu.Unlock()
@@ -124,13 +124,13 @@ func TestDimensions(t *testing.T) {
 // clock was set back meanwhile.
 func TestFollow(t *testing.T) {
 	for range 20 { // the suffixes are random
-		earlier := record.NewIDs().Next(attempt.Start.Add(time.Hour))
+		earlier := record.NewIDs().Next(attempt.Start.Add(time.Hour)).String()
 		ids := record.NewIDs()
 		ids.Follow("not an ID")
 		ids.Follow(earlier)
-		ids.Follow(record.NewIDs().Next(attempt.Start))
-		next := ids.Next(attempt.Start)
-		if later := ids.Next(attempt.Start.Add(2 * time.Hour)); next <= earlier || later <= next {
+		ids.Follow(record.NewIDs().Next(attempt.Start).String())
+		next := ids.Next(attempt.Start).String()
+		if later := ids.Next(attempt.Start.Add(2 * time.Hour)).String(); next <= earlier || later <= next {
 			t.Errorf("%q and %q after %q", next, later, earlier)
 		}
 	}
@@ -138,10 +138,10 @@ func TestFollow(t *testing.T) {
 
 func TestFirstID(t *testing.T) {
 	first := record.FirstID(attempt.Start)
-	if id := record.NewIDs().Next(attempt.Start); id < first {
+	if id := record.NewIDs().Next(attempt.Start).String(); id < first {
 		t.Errorf("%q is less than %q, the first at its time", id, first)
 	}
-	if id := record.NewIDs().Next(attempt.Start.Add(-time.Microsecond)); id >= first {
+	if id := record.NewIDs().Next(attempt.Start.Add(-time.Microsecond)).String(); id >= first {
 		t.Errorf("%q is not less than %q, the first after it", id, first)
 	}
 }

@@ -57,7 +57,7 @@ func TestMakerAllocates(t *testing.T) {
 	}
 	o.Target = []byte("/?Action=ListMetrics&Signature=hunter2hunter2")
 	id := record.Identity{
-		ID: record.NewIDs().Make(o.End), Span: record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}}, Attempt: diagnosis.Attempt{CallID: 3, Number: 1},
+		ID: record.NewIDs().Next(o.End), Span: record.Span{TraceID: [16]byte{1}, SpanID: [8]byte{2}}, Attempt: diagnosis.Attempt{CallID: 3, Number: 1},
 	}
 	if n := testing.AllocsPerRun(100, func() { m.Identified(&o, &id) }); n > 3 {
 		t.Errorf("%g allocations for another URL and all IDs, want at most 3", n)
@@ -69,7 +69,7 @@ func TestIdentity(t *testing.T) {
 	ids := record.NewIDs()
 	o := attempt.Get("error_throttled")
 	full := record.Identity{
-		ID: ids.Make(o.End), Span: record.Span{TraceID: [16]byte{0xab}, SpanID: [8]byte{0xcd}, Flags: 3},
+		ID: ids.Next(o.End), Span: record.Span{TraceID: [16]byte{0xab}, SpanID: [8]byte{0xcd}, Flags: 3},
 		Attempt: diagnosis.Attempt{CallID: 0xef, Number: 2, Result: diagnosis.RetrySucceeded},
 	}
 	var known record.Maker
@@ -79,7 +79,7 @@ func TestIdentity(t *testing.T) {
 		if parts&1 == 0 {
 			id.ID = record.ID{}
 		} else {
-			want.ID = string(id.ID[:])
+			want.ID = id.ID.String()
 		}
 		if parts&2 == 0 {
 			id.Span = record.Span{}

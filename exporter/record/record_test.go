@@ -268,7 +268,7 @@ func BenchmarkNew(b *testing.B) {
 				for i, n := 0, n; i < len(digits); i, n = i+1, n/10 {
 					digits[i] = byte('0' + n%10)
 				}
-				m.Identified(&o, &record.Identity{ID: ids.Make(o.End), Span: span, Attempt: at})
+				m.Identified(&o, &record.Identity{ID: ids.Next(o.End), Span: span, Attempt: at})
 			}
 		})
 	}

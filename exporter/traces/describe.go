@@ -59,12 +59,11 @@ func (l *limiter) truth(k attribute.Key, v bool) {
 // dropped returns the number of attributes for which there was no room.
 func (l *limiter) dropped() int { return max(0, l.n-l.limits.Count) }
 
-// describe passes the attributes of the attempt to to, within the limits. It returns the
-// number of attributes that were dropped.
-func (s *span) describe(to attributes) (dropped int) {
+// describe passes the attributes of the span, which is of the kind k, to to, within the
+// limits. It returns the number of attributes that were dropped.
+func (s *span) describe(k *kind, to attributes) (dropped int) {
 	l := limiter{to: to, limits: s.origin.limits}
 	s.identify(&l)
-	k := kindOf(s.recorded)
 	k.describe(&l)
 	return l.dropped()
 }

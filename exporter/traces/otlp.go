@@ -209,9 +209,9 @@ func (x *encoder) encode(a recorded) []byte {
 	l := limiter{to: &x.one, limits: x.origin.limits}
 	s.identify(&l)
 	k := kindOf(a)
-	kind := x.kinds.of(&k, &l)
-	b = append(x.one.b, kind.attributes...)
-	b = appendText(b, spanName, kind.name)
+	common := x.kinds.of(&k, &l)
+	b = append(x.one.b, common.attributes...)
+	b = appendText(b, spanName, common.name)
 	if dropped := l.dropped(); dropped > 0 {
 		b = appendVarint(b, spanDroppedAttrs, uint64(dropped))
 	}

@@ -131,7 +131,7 @@ func bySDK(from *origin, a recorded, state trace.TraceState) sdktrace.ReadOnlySp
 		end = r.Start
 	}
 	var attrs pairs
-	(&span{recorded: a, origin: newOrigin(-1, math.MaxInt)}).describe(&attrs) // the SDK applies the limits
+	(&span{recorded: a, origin: newOrigin(-1, math.MaxInt)}).describe(&k, &attrs) // the SDK applies the limits
 	s.SetAttributes(attrs...)
 	for i := range r.Diagnoses {
 		var attrs pairs

@@ -70,7 +70,8 @@ func contextOf(s *record.Span, state trace.TraceState) trace.SpanContext {
 // snapshot returns s in the form expected by the SDK's exporters.
 func (s *span) snapshot() sdktrace.ReadOnlySpan {
 	var attrs pairs
-	dropped, k := s.describe(&attrs), kindOf(s.recorded)
+	k := kindOf(s.recorded)
+	dropped := s.describe(&k, &attrs)
 	return tracetest.SpanStub{
 		Name: k.name(), SpanContext: s.context, Parent: s.parent, SpanKind: trace.SpanKindClient,
 		StartTime: s.record.Start, EndTime: s.end, Status: s.status(),

@@ -32,7 +32,7 @@ func BenchmarkPages(b *testing.B) {
 		for i := range size {
 			r := *failures[i%len(failures)]
 			r.Time = start.Add(time.Duration(i) * time.Hour / time.Duration(size))
-			r.ID = ids.Next(r.Time)
+			r.ID = ids.Next(r.Time).String()
 			opts.Groups.Add(&r)
 			opts.Journal.Add(&r)
 		}

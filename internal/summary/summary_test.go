@@ -59,7 +59,7 @@ func TestSummaryOfFailures(t *testing.T) {
 		m.Observe(o, record.Span{})
 		if o.Verdict.Outcome.Failed() {
 			r := new(record.Maker).New(o)
-			r.ID = ids.Next(o.End)
+			r.ID = ids.Next(o.End).String()
 			g.Add(r)
 		}
 	}

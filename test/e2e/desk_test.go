@@ -436,7 +436,7 @@ func anHour(now time.Time) web.Options {
 		if r := new(record.Maker).New(o); r.Failed() {
 			r.Diagnose(diagnoser.Diagnose(o, place))
 			r.Scope, _ = diagnoser.Scope(r.Kind, o.End)
-			r.ID = ids.Next(at)
+			r.ID = ids.Next(at).String()
 			opts.Groups.Add(r)
 			opts.Journal.Add(r)
 		}

@@ -103,7 +103,7 @@ func (g *generator) tap(ctx context.Context, tap, n, every int) (samples []sampl
 	for i := range n {
 		end := g.from.Add(time.Duration(i)*step + time.Duration(random.Int64N(int64(step))))
 		r := failure(classifier, random, end, i)
-		r.ID = ids.Next(end)
+		r.ID = ids.Next(end).String()
 		events.Write(r)
 		if random.IntN(every) == 0 {
 			samples = append(samples, sample{r.RequestID, name, r.Time})

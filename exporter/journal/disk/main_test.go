@@ -39,7 +39,7 @@ var ids = record.NewIDs()
 func failure(size int) *record.Record {
 	now := time.Now().UTC()
 	r := &record.Record{
-		Time: now, Start: now.Add(-time.Second), ID: ids.Next(now), RequestID: "3f0c", Action: "GetMetricStatistics",
+		Time: now, Start: now.Add(-time.Second), ID: ids.Next(now).String(), RequestID: "3f0c", Action: "GetMetricStatistics",
 		Outcome: classify.OutcomeError, Status: 409, Code: "LimitExceeded", DurationSeconds: 0.25,
 		Message:   strings.Repeat("m", size),
 		Diagnoses: []diagnosis.Diagnosis{{Cause: "c", Summary: diagnosis.Text{English: "s", Chinese: "原因"}}},
