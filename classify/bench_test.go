@@ -3,6 +3,7 @@ package classify
 import (
 	"bytes"
 	"compress/gzip"
+	"encoding/json"
 	"fmt"
 	"iter"
 	"strings"
@@ -31,6 +32,15 @@ func gzipped(t testing.TB, b []byte) []byte {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func indented(t testing.TB, b []byte) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if err := json.Indent(&out, b, "", "  "); err != nil {
 		t.Fatal(err)
 	}
 	return out.Bytes()
@@ -97,6 +107,8 @@ func BenchmarkResponse(b *testing.B) {
 	coding = "br"
 	f("success/br-64KiB", 200, brotlied(b, big))
 	coding = ""
+	f("success/indented-64KiB", 200, indented(b, metricsJSON(39<<10)))
+	f("success/pairs-64KiB", 200, []byte(`{"d":[`+strings.Repeat(`[1773813600000,"1.25"],`, 2980)+`[1773813600000,"1.25"]]}`))
 	f("success/utf-16-64KiB", 200, append([]byte("\xff\xfe"), bytes.ReplaceAll(big[:32<<10], nil, []byte{0})[1:]...))
 	f("success/gbk-64KiB", 200, append([]byte("{\"n\":\"\x95\x5c\","), big[1:]...))
 	for _, s := range samples {

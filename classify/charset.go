@@ -176,17 +176,16 @@ func (d *decoder) transcode(i int, from transform.Transformer, src []byte) (text
 	return d.text[i], (err == nil || errors.Is(err, transform.ErrShortSrc)) && !bytes.ContainsRune(d.text[i], utf8.RuneError)
 }
 
-// backslashes reports whether body contains backslashes, and whether one of
-// them may be the second byte of a character, as in GBK, and not an escape.
-func backslashes(body []byte) (some, hidden bool) {
-	for {
-		i := bytes.IndexByte(body, '\\')
-		if i < 0 {
-			return some, false
+// hiddenBackslash reports whether a backslash in body may be the second byte of a
+// character, as in GBK, and not an escape.
+func hiddenBackslash(body []byte) bool {
+	for i := 0; ; i++ {
+		n := bytes.IndexByte(body[i:], '\\')
+		if n < 0 {
+			return false
 		}
-		if i > 0 && body[i-1] >= 0x80 {
-			return true, true
+		if i += n; i > 0 && body[i-1] >= 0x80 {
+			return true
 		}
-		some, body = true, body[i+1:]
 	}
 }

@@ -30,7 +30,6 @@ type plainBody struct {
 	body, tail []byte // see Response
 	unread     Unread
 	opaque     bool // a content coding could not be decoded
-	escaped    bool // body contains a backslash
 }
 
 // decoder decodes the content codings and the character set of the copy of a body.

@@ -109,8 +109,8 @@ func isNumber(b []byte) bool {
 }
 
 // readBody parses a body. The format is detected from the body, because the
-// Content-Type is often wrong. escaped is false if the body has no backslash.
-func readBody(body []byte, escaped bool, rd *reading) {
+// Content-Type is often wrong.
+func readBody(body []byte, rd *reading) {
 	body = bytes.TrimPrefix(body, byteOrderMark)
 	start := skipSpace(body, 0)
 	if start == len(body) {
@@ -132,7 +132,7 @@ func readBody(body []byte, escaped bool, rd *reading) {
 		start += wrapped
 	}
 	rd.form = FormJSON
-	s := scanner{b: body, i: start, unescaped: !escaped}
+	s := scanner{b: body, i: start}
 	s.response(rd)
 }
 

@@ -10,8 +10,6 @@ type scanner struct {
 	b []byte
 	i int
 
-	unescaped bool // there is no backslash in b
-
 	closed  bool // key passed the end of the object
 	wrapped bool // the fields of the response are nested in one field
 	nested  bool // an error is nested in an error
@@ -65,7 +63,7 @@ func (s *scanner) key(buf *[maxKey]byte) (name []byte, ok bool) {
 		return nil, false
 	}
 	s.i++
-	if s.unescaped || bytes.IndexByte(v.raw, '\\') < 0 {
+	if bytes.IndexByte(v.raw, '\\') < 0 {
 		return v.raw, true
 	}
 	if len(v.raw) > maxKey {

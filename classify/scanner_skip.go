@@ -1,20 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"math/bits"
 
-// The classes of bytes that matter outside of strings.
-const (
-	classOther = iota
-	classQuote
-	classOpen
-	classClose
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/structural"
 )
-
-var class = [256]uint8{
-	'"': classQuote,
-	'{': classOpen, '[': classOpen,
-	'}': classClose, ']': classClose,
-}
 
 // skip passes any value. Within a value all kinds of brackets count as one; that
 // makes a difference only in text that is not JSON.
@@ -38,119 +28,88 @@ func (s *scanner) skip() {
 // skipNested passes an object or a list, of any depth. Most of a response's
 // bytes are passed here.
 func (s *scanner) skipNested() {
-	b, i, depth := s.b, s.i, 0
-	m := marks{b: b}
-	if s.unescaped {
-		m.backslash = mark{at: len(b), known: true}
-	}
-	for i < len(b) {
-		stop := i + minWalk
-		if depth > 1 {
-			i, stop = m.skipElements(i)
+	var blocks [16]structural.Block
+	var strings stringState
+	depth, ahead := 0, 1 // most objects are small
+	for s.i < len(s.b) {
+		n := structural.Find(blocks[:ahead], s.b[s.i:])
+		for k := range blocks[:n] {
+			b := &blocks[k]
+			inside := strings.inside(b)
+			opened, closed := b.Open&^inside, b.Close&^inside
+			if bits.OnesCount64(closed) >= depth {
+				if end := closing(opened, closed, depth); end > 0 {
+					s.i += end
+					return
+				}
+			}
+			depth += bits.OnesCount64(opened) - bits.OnesCount64(closed)
+			s.i += structural.BlockSize
 		}
-		i, depth = walk(b, i, stop, depth)
-		if depth == 0 {
-			break
-		}
+		ahead = min(2*ahead, len(blocks))
 	}
-	s.i = i
+	s.i = len(s.b)
 }
 
-// minWalk is how many bytes at least are passed one by one before the next try
-// to pass many at once.
-const minWalk = 64
-
-// walk passes b byte by byte from i, which is outside of strings, to stop or
-// slightly further. It ends after the bracket that reduces depth to 0.
-func walk(b []byte, i, stop, depth int) (end, newDepth int) {
-	for stop = min(stop, len(b)); i < stop; i++ {
-		switch class[b[i]] {
-		case classQuote:
-			end, ok := stringEnd(b, i+1)
-			if !ok {
-				return len(b), depth
-			}
-			i = end
-		case classOpen:
+// closing returns the index behind the bracket that reduces depth to 0; 0 if there is none.
+func closing(opened, closed uint64, depth int) int {
+	for rest := opened | closed; rest != 0; rest &= rest - 1 {
+		i := bits.TrailingZeros64(rest)
+		if opened>>i&1 != 0 {
 			depth++
-		case classClose:
-			depth--
-			if depth == 0 {
-				return i + 1, 0
-			}
+			continue
+		}
+		if depth--; depth == 0 {
+			return i + 1
 		}
 	}
-	return i, depth
+	return 0
 }
 
-// marks remembers the places of the next of certain bytes in b. Each is
-// searched for again only after the last one found, so that all searches
-// together cost one pass over b.
-type marks struct {
-	b                      []byte
-	backslash, open, close mark // open and close are those of lists
-	brace                  mark // that closes an object
+// stringState follows strings from one block of JSON text to the next.
+type stringState struct {
+	open    uint64 // all bits are set if the text so far ends within a string
+	escaped uint64 // 1 if the next byte is escaped
 }
 
-// mark is the place of a byte: the first from where it was looked for.
-type mark struct {
-	at    int // len(b) if there is none
-	known bool
+// inside returns which bytes of the next block are in strings. Of the quotes, those
+// that open a string are.
+func (s *stringState) inside(b *structural.Block) uint64 {
+	quotes := b.Quotes
+	if b.Backslashes|s.escaped != 0 {
+		quotes = s.unescaped(b)
+	}
+	inside := s.open ^ prefixXor(quotes)
+	s.open = -(inside >> 63)
+	return inside
 }
 
-// next returns the place of the first c from i on, or len(b) if there is none.
-// i must not decrease between calls.
-func (m *mark) next(b []byte, i int, c byte) int {
-	if !m.known || m.at < i {
-		m.known, m.at = true, len(b)
-		if n := bytes.IndexByte(b[i:], c); n >= 0 {
-			m.at = i + n
+// unescaped returns the quotes of the next block that open or close a string. Within a
+// string, a backslash escapes the byte behind it.
+func (s *stringState) unescaped(b *structural.Block) (quotes uint64) {
+	open := s.open != 0
+	rest := (b.Quotes | b.Backslashes) &^ s.escaped
+	s.escaped = 0
+	for rest != 0 {
+		bit := rest & -rest
+		rest ^= bit
+		if b.Quotes&bit != 0 {
+			quotes |= bit
+			open = !open
+		} else if open {
+			rest &^= bit << 1
+			s.escaped = bit >> 63
 		}
 	}
-	return m.at
+	return quotes
 }
 
-// skipElements passes elements of a list of objects at once, from i on, which
-// is outside of strings and at a depth above 1. It returns where it came to,
-// and up to where the rest is better walked.
-//
-// As long as every closing brace is followed by ",{" and there are no other
-// brackets, the depth is the same behind each of these, whether they stand
-// within a string or not. So it is enough to count quotes once, at the end. Of the
-// last element, what is before its closing brace is passed if it has no other brace.
-func (m *marks) skipElements(i int) (next, stop int) {
-	b, start, elements := m.b, i, 0
-	end := min(m.backslash.next(b, i, '\\'), m.open.next(b, i, '['), m.close.next(b, i, ']'))
-	p := m.brace.next(b, i, '}')
-	for p+2 < end && b[p+1] == ',' && b[p+2] == '{' {
-		i = p + len("},{")
-		elements++
-		n := bytes.IndexByte(b[i:], '}')
-		if n < 0 {
-			n = len(b) - i
-		}
-		p = i + n
-	}
-	m.brace.at = p
-	last := min(p, end) // there is no bracket up to it but braces that open
-	stop = max(last+1, i+minWalk)
-	if elements > 0 && bytes.Count(b[start:i], openBrace) != elements {
-		return start, i // another brace opens
-	}
-	if bytes.Count(b[start:i], quote)%2 == 1 {
-		behind, ok := stringEnd(b, i)
-		if !ok {
-			return len(b), stop
-		}
-		return behind + 1, stop
-	}
-	if bytes.IndexByte(b[i:last], '{') < 0 && bytes.Count(b[i:last], quote)%2 == 0 {
-		return last, stop // in the last element
-	}
-	return i, stop
+// prefixXor returns for each bit whether it and those below it are an odd number.
+func prefixXor(x uint64) uint64 {
+	x ^= x << 1
+	x ^= x << 2
+	x ^= x << 4
+	x ^= x << 8
+	x ^= x << 16
+	return x ^ x<<32
 }
-
-var (
-	openBrace = []byte{'{'}
-	quote     = []byte{'"'}
-)
