@@ -27,8 +27,8 @@ import (
 )
 
 var (
-	rounds   = flag.Int("rounds", 7, "rounds for each row, in addition to one for warming up")
-	duration = flag.Duration("time", 800*time.Millisecond, "time for each proxy in a round; three times as long at the fixed rate")
+	rounds   = flag.Int("rounds", 15, "rounds for each row, in addition to one for warming up")
+	duration = flag.Duration("time", 250*time.Millisecond, "time for each proxy in a round; three times as long at the fixed rate")
 	only     = flag.String("only", "", "comma-separated contenders instead of all except ksyun-tap+log: "+strings.Join(contenders, ", "))
 	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory, instead of those in the documentation")
 	baseline = flag.String("baseline", "", "comma-separated binaries of ksyun-tap to measure as well, such as one built before a change; their file names are their names in the tables")
