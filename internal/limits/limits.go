@@ -39,6 +39,9 @@ const (
 	turnedShare, mostTurned = 4, 32
 	// webShare is that of the web listeners' connections.
 	webShare = 4
+	// loopShare is that of event loops, each of which has loopDescriptors. A machine with many
+	// processors would have more of them than there are descriptors.
+	loopShare, loopDescriptors = 6, 2
 )
 
 // usable is the memory limit that ApplyMemory found, 0 without one. The garbage collector's
@@ -108,6 +111,17 @@ func turnedAway(descriptors uint64) int { return min(reserved(descriptors)/turne
 func WebConnections() int { return webConnections(descriptors()) }
 
 func webConnections(descriptors uint64) int { return reserved(descriptors) / webShare }
+
+// Loops returns how many event loops there may be: wanted, or as many as the reserve is
+// enough for.
+func Loops(wanted int) int { return loops(wanted, descriptors()) }
+
+func loops(wanted int, descriptors uint64) int {
+	if isUnlimited(descriptors) {
+		return wanted
+	}
+	return min(wanted, reserved(descriptors)/loopShare/loopDescriptors)
+}
 
 // reserved returns how many file descriptors are not for programs' connections.
 func reserved(descriptors uint64) int {
