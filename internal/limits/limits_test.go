@@ -82,7 +82,7 @@ func TestWebConnections(t *testing.T) {
 
 // TestLoops has as many processors as machines may have.
 func TestLoops(t *testing.T) {
-	for descriptors, want := range map[uint64][2]int{0: {2, 128}, 16: {2, 2}, 64: {2, 2}, 256: {2, 5}, 1024: {2, 21}, 20000: {2, 21}, 1 << 40: {2, 128}} {
+	for descriptors, want := range map[uint64][2]int{0: {2, 128}, 16: {2, 2}, 64: {2, 2}, 256: {2, 5}, 1024: {2, 21}, 20000: {2, 21}, 1 << 19: {2, 128}, 1 << 40: {2, 128}} {
 		assert.Equal(t, want, [2]int{loops(2, descriptors), loops(128, descriptors)}, "%d descriptors", descriptors)
 	}
 }
