@@ -122,7 +122,7 @@ func TestHelloThatIsNotAnswered(t *testing.T) {
 }
 
 // TestHelloThatIsRefused checks that such a program is not tunnelled to a port that
-// tunnels may not lead to.
+// tunnels may not lead to. Its CONNECT is observed as it was sent.
 func TestHelloThatIsRefused(t *testing.T) {
 	for name, cfg := range map[string]*tls.Config{
 		"TLS 1.1":     {InsecureSkipVerify: true, ServerName: host, MinVersion: tls.VersionTLS10, MaxVersion: tls.VersionTLS11},
@@ -132,11 +132,15 @@ func TestHelloThatIsRefused(t *testing.T) {
 			r := newInterceptRig(t)
 			r.leadAll(host + ":8443")
 			c := r.client()
-			c.Send("CONNECT " + host + ":8443 HTTP/1.1\r\nHost: " + host + ":8443\r\n\r\n")
+			c.Send("CONNECT " + host + ":8443 HTTP/1.1\r\nHost: " + host + ":8443\r\nUser-Agent: sdk/1\r\n\r\n")
 			c.Expect(established)
 			c.Send(clientHello(t, cfg))
 			c.Expect("\x15\x03\x01\x00\x02\x02\x31") // access_denied
-			assert.Equal(t, classify.FaultUnsupported, r.observed().Fault)
+			o := r.observed()
+			assert.Equal(t, classify.FaultUnsupported, o.Fault)
+			assert.Equal(t, "CONNECT", o.Method)
+			assert.Equal(t, host+":8443", string(o.Target))
+			assert.Equal(t, "sdk/1", string(o.UserAgent))
 			r.untouched()
 		})
 	}

@@ -264,12 +264,13 @@ func tooManyConnections(wanted, fits int) string {
 	return fmt.Sprintf("--proxy.max-connections is %d, but there are file descriptors for %d connections, which is the limit: raise ulimit -n, or LimitNOFILE of the service", wanted, fits)
 }
 
-// loops returns the number of event loops: one per processor. It doubles
-// GOMAXPROCS, because a thread that waits in epoll_wait counts as running until
-// events no longer come often.
+// loops returns the number of event loops: one per processor, if there are file
+// descriptors for them. It raises GOMAXPROCS by that, because a thread that waits in
+// epoll_wait counts as running until events no longer come often.
 var loops = sync.OnceValue(func() int {
-	n := runtime.GOMAXPROCS(0)
-	runtime.GOMAXPROCS(2 * n)
+	processors := runtime.GOMAXPROCS(0)
+	n := limits.Loops(processors)
+	runtime.GOMAXPROCS(processors + n)
 	return n
 })
 

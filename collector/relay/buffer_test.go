@@ -59,6 +59,21 @@ func TestLargeBuffersFitTheSettings(t *testing.T) {
 	assert.Equal(t, body, r.answered[0])
 }
 
+// TestTailTakesLittle has a body be longer than what is shown of its beginning: its end takes
+// memory for twice what is shown of it, so that it is not moved with each read.
+func TestTailTakesLittle(t *testing.T) {
+	const inspect, size = 64 << 10, 16 << 10
+	r := newMachine(t)
+	r.s = New(Config{Timeouts: DefaultTimeouts(), MaxHeadBytes: 64 << 10, InspectBytes: inspect, TailBytes: size})
+	r.sendsFirst()
+	before := r.s.bufs.inUse.Load()
+	body := strings.Repeat("b", 4*inspect)
+	r.pass(upstream, responseWith(body)[:3*inspect])
+	withoutTail := before + 2*int64(r.s.bufs.largeSize) // the beginning, and what passes
+	assert.Greater(t, r.s.bufs.inUse.Load(), withoutTail)
+	assert.LessOrEqual(t, r.s.bufs.inUse.Load(), withoutTail+2*size)
+}
+
 // reads is a reader of pieces of these sizes, which notes how much it was asked for.
 type reads struct{ sizes, asked []int }
 

@@ -185,6 +185,37 @@ func testDyingConnectionHarmsNobodyElse(t *testing.T, newRig maker) {
 	idle.ExpectEnd()
 }
 
+// TestForgottenConnectionHarmsNobodyElse has something between relay and upstream forget a
+// connection: it ends nowhere, and nothing answers on it any more. That of its own program
+// alone is affected, whose call waits as it would directly.
+func TestForgottenConnectionHarmsNobodyElse(t *testing.T) {
+	eachUpstream(t, testForgottenConnectionHarmsNobodyElse)
+}
+
+func testForgottenConnectionHarmsNobodyElse(t *testing.T, newRig maker) {
+	r := newRig(t)
+	closed := make(chan struct{})
+	defer close(closed)
+	r.serveUpstream(func(n int, nc net.Conn) {
+		if n > 1 {
+			ignoring(n, nc)
+			return
+		}
+		nc.Read(make([]byte, 1024))
+		io.WriteString(nc, okResponse)
+		<-closed
+	})
+	forgotten := r.client()
+	forgotten.Send(getRequest)
+	forgotten.Expect(okResponse)
+	r.client().unharmed(2) // while it is idle
+	forgotten.Send(getRequest)
+	for range 3 {
+		r.client().unharmed(2) // while its call waits
+	}
+	forgotten.ExpectNothing()
+}
+
 // TestEndsReachTheirProgramAlone resets and closes one upstream connection at
 // every stage of an exchange while another program's runs.
 func TestEndsReachTheirProgramAlone(t *testing.T) { eachWay(t, testEndsReachTheirProgramAlone) }

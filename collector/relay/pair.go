@@ -354,10 +354,11 @@ func (p *pair) isKilled() bool {
 	return p.killed
 }
 
-// feed passes bytes of the program to the machine, before any others.
+// feed passes bytes of the program to the machine, in place of those that it has.
 func (m *machine) feed(read []byte) {
 	b := m.s.bufs.exactly(len(read))
 	b.w += copy(b.free(), read)
+	m.flows[program].forget(&m.s.bufs)
 	m.flows[program] = flow{kept: b, cur: b}
 }
 

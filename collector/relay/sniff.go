@@ -26,25 +26,26 @@ const recordHandshake = 0x16
 // up to its destination, so that it is passed on unseen. It reports whether
 // there is anything to serve.
 func (p *pair) sniff() bool {
-	read, fromServer, ok := p.firstBytes()
+	fromServer, ok := p.firstBytes()
 	switch {
 	case !p.await(false) || !ok:
 		return false
 	case fromServer:
 		p.pretend(p.m.destination.String(), nil)
 	default:
-		return p.recognise(read)
+		return p.recognise()
 	}
 	return !p.isKilled()
 }
 
 // recognise serves what begins with the bytes read. It reports false if the server
 // is draining.
-func (p *pair) recognise(read []byte) bool {
+func (p *pair) recognise() bool {
 	if !p.expect(p.s.sniff) {
 		return false
 	}
 	authority := p.m.destination.String()
+	read := p.m.flows[program].cur.unread()
 	served := false
 	if read[0] == recordHandshake {
 		w := &wire{Conn: p.cl.Conn, ahead: read}
@@ -53,44 +54,45 @@ func (p *pair) recognise(read []byte) bool {
 			authority = name + ":443"
 		}
 	} else {
-		served = p.isServedHTTP(&read)
+		served = p.isServedHTTP()
+		read = p.m.flows[program].cur.unread()
 	}
 	if !p.expected() {
 		return false
 	}
-	if served {
-		p.m.feed(read)
-	} else {
+	if !served {
 		p.pretend(authority, read)
 	}
 	return true
 }
 
 // firstBytes waits for the program to say something, or for the server to.
-func (p *pair) firstBytes() (read []byte, fromServer, ok bool) {
+func (p *pair) firstBytes() (fromServer, ok bool) {
 	if !p.expect(p.s.silence) {
-		return nil, false, false
+		return false, false
 	}
-	b := make([]byte, smallBuffer-headroom)
-	n, err := p.cl.Read(b)
+	b := p.m.room(program)
+	n, err := p.cl.Read(b.free())
+	b.w += n
 	if n > 0 {
-		return b[:n], false, true
+		return false, true
 	}
 	if !isTimeout(err) {
-		return nil, false, false
+		return false, false
 	}
 	if err := p.dialEarly(&Exchange{Client: p.client, Destination: p.m.destination}); err != nil {
 		p.m.bye[program] = closeReset // like a port without a listener
-		return nil, false, false
+		return false, false
 	}
 	if !p.expect(0) {
-		return nil, false, false
+		return false, false
 	}
 	if p.up != nil && p.firstToSpeak() != programFirst {
-		return nil, true, true
+		return true, true
 	}
-	n, _ = p.cl.Read(b)
-	return b[:n], false, n > 0
+	n, _ = p.cl.Read(b.free())
+	b.w += n
+	return false, n > 0
 }
 
 // dialEarly connects to the server of x while the program is silent. It is given up, which
@@ -164,21 +166,25 @@ func (p *pair) firstToSpeak() first {
 }
 
 // isServedHTTP reads until it is clear whether this is a request for a host that
-// the intake serves.
-func (p *pair) isServedHTTP(read *[]byte) bool {
+// the intake serves. One without memory for its head is not: it passes unseen.
+func (p *pair) isServedHTTP() bool {
+	f := &p.m.flows[program]
 	for from := 0; ; {
-		n, next, err := http1.ScanRequest(*read, from, p.s.cfg.MaxHeadBytes)
+		read := f.cur.unread()
+		n, next, err := http1.ScanRequest(read, from, p.s.cfg.MaxHeadBytes)
 		switch {
-		case err != nil || n == len("\r\n") || !http1.IsToken((*read)[0]):
+		case err != nil || n == len("\r\n") || !http1.IsToken(read[0]):
 			return false
 		case n > 0:
 			var q http1.Request
-			return q.Parse(*read, 0, n) == nil && q.Form == http1.FormOrigin && p.intake.Serves(q.Host())
+			return q.Parse(read, 0, n) == nil && q.Form == http1.FormOrigin && p.intake.Serves(q.Host())
 		}
 		from = next
-		var more [smallBuffer]byte
-		k, err := p.cl.Read(more[:])
-		*read = append(*read, more[:k]...)
+		if !p.m.makeRoom(program) {
+			return false
+		}
+		k, err := p.cl.Read(f.cur.free())
+		f.cur.w += k
 		if err != nil {
 			return false
 		}

@@ -265,3 +265,36 @@ func FuzzUnserved(f *testing.F) {
 		}
 	})
 }
+
+// TestRedirectedHeadsShareTheBudget has many redirected programs send the large head of a
+// call at once. What is read of them, to see whose calls they are, is within the budget:
+// calls beyond it pass unseen.
+func TestRedirectedHeadsShareTheBudget(t *testing.T) {
+	const budget, programs = 1 << 20, 60
+	const most = budget + budget/headShare + programs*3*smallBuffer
+	head := "GET / HTTP/1.1\r\nHost: h\r\nX: " + strings.Repeat("h", 60<<10)
+	for driver, newRig := range map[string]maker{"loop": newRig, "blocking": newBlockingRig} {
+		t.Run(driver, func(t *testing.T) {
+			r := newRig(t, func(c *Config) { c.BufferBytes = budget })
+			r.srv.sniff = time.Hour
+			at := r.redirected("h")
+			all := make([]*peer, programs)
+			for i := range all {
+				all[i] = r.dialTo(at)
+				all[i].SetDeadline(time.Now().Add(6 * patience))
+				all[i].Send(head)
+			}
+			rawconn.Await(t, func() bool { return r.srv.Stats().OpenTunnels >= programs/2 }, "most are read as calls")
+			assert.LessOrEqual(t, r.srv.Stats().BufferBytes, int64(most))
+			for _, c := range all {
+				c.Send("\r\n\r\n")
+			}
+			for range all {
+				r.upstream().Expect(head + "\r\n\r\n")
+			}
+			s := r.srv.Stats()
+			assert.LessOrEqual(t, s.BufferBytes, int64(most))
+			assert.Less(t, s.OpenTunnels, int64(programs), "none is read as a call")
+		})
+	}
+}

@@ -274,10 +274,12 @@ func (p *pair) hello(cfg *tls.Config) (read []byte, ok bool) {
 	if err == nil || errors.Is(err, errNoServerName) || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return append(read, w.ahead...), true
 	}
-	x := p.m.x
-	p.m.flows[program].forget(&p.m.s.bufs)
-	p.m.feed(append(read, w.ahead...))
-	x.in, x.bodyAt, x.requestSeen = nil, 0, 0 // its memory is given back
+	read = append(read, w.ahead...)
+	bufs := &p.m.s.bufs
+	bufs.put(f.spill)
+	f.spill = bufs.exactly(len(read)) // not in place of the CONNECT, which lasts as long as the exchange
+	f.spill.w += copy(f.spill.free(), read)
+	f.cur = f.spill
 	return nil, false
 }
 

@@ -33,12 +33,16 @@ const (
 	plainPair  = 24<<10 + systemPair
 	securePair = (144+72)<<10 + systemPair
 	// Descriptors are reserved for everything except programs' connections: the
-	// web listener, logs, DNS, traces.
-	leastReserved, mostReserved = 32, 256
+	// web listener, logs, DNS, traces, event loops. These are a quarter of all, but no
+	// more than mostReserved, unless that is less than a share of reservedShare.
+	leastReserved, mostReserved, reservedShare = 32, 256, 256
 	// turnedShare is the divisor of the reserve for connections beyond the limit.
 	turnedShare, mostTurned = 4, 32
 	// webShare is that of the web listeners' connections.
-	webShare = 4
+	webShare, mostWeb = 4, 64
+	// loopShare is that of event loops, each of which has loopDescriptors. A machine with many
+	// processors would have more of them than there are descriptors.
+	loopShare, loopDescriptors = 6, 2
 )
 
 // usable is the memory limit that ApplyMemory found, 0 without one. The garbage collector's
@@ -107,14 +111,26 @@ func turnedAway(descriptors uint64) int { return min(reserved(descriptors)/turne
 // leave the rest of the reserve to everything else.
 func WebConnections() int { return webConnections(descriptors()) }
 
-func webConnections(descriptors uint64) int { return reserved(descriptors) / webShare }
+func webConnections(descriptors uint64) int { return min(reserved(descriptors)/webShare, mostWeb) }
+
+// Loops returns how many event loops there may be: wanted, or as many as the reserve is
+// enough for.
+func Loops(wanted int) int { return loops(wanted, descriptors()) }
+
+func loops(wanted int, descriptors uint64) int {
+	if isUnlimited(descriptors) {
+		return wanted
+	}
+	return min(wanted, reserved(descriptors)/loopShare/loopDescriptors)
+}
 
 // reserved returns how many file descriptors are not for programs' connections.
 func reserved(descriptors uint64) int {
 	if isUnlimited(descriptors) {
 		return mostReserved
 	}
-	return max(leastReserved, min(mostReserved, int(descriptors)/4)) //nolint:gosec // it is no more than an int32
+	n := int(descriptors) //nolint:gosec // it is no more than an int32
+	return max(leastReserved, min(mostReserved, n/4), n/reservedShare)
 }
 
 // isUnlimited reports whether a number of file descriptors is no limit, or not known.

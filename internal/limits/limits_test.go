@@ -80,6 +80,13 @@ func TestWebConnections(t *testing.T) {
 	}
 }
 
+// TestLoops has as many processors as machines may have.
+func TestLoops(t *testing.T) {
+	for descriptors, want := range map[uint64][2]int{0: {2, 128}, 16: {2, 2}, 64: {2, 2}, 256: {2, 5}, 1024: {2, 21}, 20000: {2, 21}, 1 << 19: {2, 128}, 1 << 40: {2, 128}} {
+		assert.Equal(t, want, [2]int{loops(2, descriptors), loops(128, descriptors)}, "%d descriptors", descriptors)
+	}
+}
+
 func TestCgroupMemory(t *testing.T) {
 	const proc, v2, v1 = "/proc/self/cgroup", "/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"
 	for name, tt := range map[string]struct {

@@ -15,14 +15,14 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
-// TestFewDescriptors runs a tap with 64 file descriptors. Programs that keep
-// their connections starve neither each other nor the web listener.
+// TestFewDescriptors runs a tap with 64 file descriptors, as on a machine with 32 processors.
+// Programs that keep their connections starve neither each other nor the web listener.
 func TestFewDescriptors(t *testing.T) {
 	t.Parallel()
 	vendor := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "{}") }))
 	defer vendor.Close()
 	proxy, admin := freeport.TCP(t), freeport.TCP(t)
-	start(t, nil, "sh", "-c", `ulimit -n 64 && exec "$0" "$@"`, binary, "run",
+	start(t, nil, "sh", "-c", `ulimit -n 64 && GOMAXPROCS=32 exec "$0" "$@"`, binary, "run",
 		"--proxy.listen-address="+proxy, "--web.listen-address="+admin,
 		"--upstream.connect-to="+apiHost+":80="+vendor.Listener.Addr().String())
 	awaitReady(t, "the tap", "http://"+admin)
