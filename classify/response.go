@@ -59,6 +59,7 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 	p, d := decode(r.Body, r.Tail, r.Header, r.Truncated)
 	if p.opaque {
 		rd.form = FormBinary
+		v.Outcome = c.outcome(r, rd)
 	} else {
 		p.narrow(&d)
 		hidden := hiddenBackslash(p.body)
@@ -66,16 +67,18 @@ func (c *Classifier) read(r *Response, v *Verdict, rd *reading) *decoder {
 			p.utf8(&d, get(r.Header, headerContentType))
 		}
 		p.read(rd)
+		v.Outcome = c.outcome(r, rd)
 		// Convert the message to UTF-8.
-		if !hidden && rd.form != FormBinary && c.outcome(r, rd) != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
+		if !hidden && rd.form != FormBinary && v.Outcome != OutcomeSuccess && p.utf8(&d, get(r.Header, headerContentType)) {
 			*rd = reading{}
 			p.read(rd)
+			v.Outcome = c.outcome(r, rd)
 		}
 	}
 	if rd.list && r.Status < 300 {
 		*rd = reading{form: rd.form, whole: rd.whole}
+		v.Outcome = c.outcome(r, rd)
 	}
-	v.Outcome = c.outcome(r, rd)
 	v.Form, v.Unread = rd.form, p.unread
 	if v.Unread == UnreadLength && rd.form == FormJSON && rd.whole && p.tail == nil {
 		v.Unread = UnreadNone // everything relevant was read

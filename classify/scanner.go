@@ -1,6 +1,10 @@
 package classify
 
-import "bytes"
+import (
+	"bytes"
+
+	"github.com/ksyun-tap/ksyun-tap/classify/internal/structural"
+)
 
 // scanner scans JSON text without building values. It accepts arbitrary input:
 // truncated text, invalid UTF-8, deep nesting, garbage. It never goes back, so its
@@ -9,6 +13,8 @@ import "bytes"
 type scanner struct {
 	b []byte
 	i int
+
+	blocks [16]structural.Block // of skipNested, where clearing them would take longer than a small value
 
 	closed  bool // key passed the end of the object
 	wrapped bool // the fields of the response are nested in one field

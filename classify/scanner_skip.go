@@ -28,13 +28,16 @@ func (s *scanner) skip() {
 // skipNested passes an object or a list, of any depth. Most of a response's
 // bytes are passed here.
 func (s *scanner) skipNested() {
-	var blocks [16]structural.Block
+	if i := s.i + 1; i < len(s.b) && (s.b[i] == '}' || s.b[i] == ']') { // empty
+		s.i = i + 1
+		return
+	}
 	var strings stringState
 	depth, ahead := 0, 1 // most objects are small
 	for s.i < len(s.b) {
-		n := structural.Find(blocks[:ahead], s.b[s.i:])
-		for k := range blocks[:n] {
-			b := &blocks[k]
+		n := structural.Find(s.blocks[:ahead], s.b[s.i:])
+		for k := range s.blocks[:n] {
+			b := &s.blocks[k]
 			inside := strings.inside(b)
 			opened, closed := b.Open&^inside, b.Close&^inside
 			if bits.OnesCount64(closed) >= depth {
@@ -46,7 +49,15 @@ func (s *scanner) skipNested() {
 			depth += bits.OnesCount64(opened) - bits.OnesCount64(closed)
 			s.i += structural.BlockSize
 		}
-		ahead = min(2*ahead, len(blocks))
+		ahead = min(2*ahead, len(s.blocks))
+		if strings.open != 0 && s.blocks[n-1].Quotes == 0 {
+			// A long string, of which only the end matters.
+			end, ok := stringEnd(s.b, min(s.i+int(strings.escaped), len(s.b))) //nolint:gosec // 0 or 1
+			if !ok {
+				break
+			}
+			s.i, strings = end+1, stringState{}
+		}
 	}
 	s.i = len(s.b)
 }
@@ -75,33 +86,36 @@ type stringState struct {
 // inside returns which bytes of the next block are in strings. Of the quotes, those
 // that open a string are.
 func (s *stringState) inside(b *structural.Block) uint64 {
-	quotes := b.Quotes
-	if b.Backslashes|s.escaped != 0 {
-		quotes = s.unescaped(b)
+	backslashes := b.Backslashes
+	for {
+		escaped, next := escapes(backslashes, s.escaped)
+		inside := s.open ^ prefixXor(b.Quotes&^escaped)
+		outside := backslashes &^ inside
+		if outside == 0 {
+			s.open, s.escaped = -(inside >> 63), next
+			return inside
+		}
+		// This is not JSON: a backslash outside of strings, where it escapes nothing. That
+		// is certain of the first one, and of those behind it up to the next quote.
+		quotes := b.Quotes &^ (outside&-outside - 1)
+		backslashes &^= outside & (quotes&-quotes - 1)
 	}
-	inside := s.open ^ prefixXor(quotes)
-	s.open = -(inside >> 63)
-	return inside
 }
 
-// unescaped returns the quotes of the next block that open or close a string. Within a
-// string, a backslash escapes the byte behind it.
-func (s *stringState) unescaped(b *structural.Block) (quotes uint64) {
-	open := s.open != 0
-	rest := (b.Quotes | b.Backslashes) &^ s.escaped
-	s.escaped = 0
-	for rest != 0 {
-		bit := rest & -rest
-		rest ^= bit
-		if b.Quotes&bit != 0 {
-			quotes |= bit
-			open = !open
-		} else if open {
-			rest &^= bit << 1
-			s.escaped = bit >> 63
-		}
+// escapes returns which bytes behind runs of backslashes are escaped, because the run is
+// of odd length. first is 1 if the first byte of the block is escaped, and next is the
+// same for the next block.
+func escapes(backslashes, first uint64) (escaped, next uint64) {
+	if backslashes|first == 0 {
+		return 0, 0
 	}
-	return quotes
+	const odd = 0xaaaaaaaaaaaaaaaa
+	backslashes &^= first
+	behind := backslashes << 1
+	// A run that begins at an odd place is of odd length if the byte behind it is at an
+	// even one, and vice versa. Adding the first bit of a run to it sets the bit behind it.
+	sum, next := bits.Add64(backslashes, backslashes&^behind&odd, 0)
+	return behind&^backslashes&(sum^odd) | first, next
 }
 
 // prefixXor returns for each bit whether it and those below it are an odd number.

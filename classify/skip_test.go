@@ -154,6 +154,11 @@ func TestSkipAsBytewise(t *testing.T) {
 		checkSkip(t, doc)
 	}
 	checkSkip(t, metricsJSON(4<<10))
+	for n := range 256 { // escapes at every place of a block
+		for _, end := range []string{`\"}"`, `\"""}"`, `\\"`, `\\\"}"`} {
+			checkSkip(t, []byte(`{"a":"`+strings.Repeat("x", n)+end+`},{}`))
+		}
+	}
 }
 
 func FuzzSkip(f *testing.F) {

@@ -16,5 +16,5 @@ func TestOtherArchitecture(t *testing.T) {
 		arch, emulator = "amd64", "qemu-x86_64-static"
 	}
 	runIn(t, "../..", []string{"CGO_ENABLED=0", "GOOS=linux", "GOARCH=" + arch},
-		"go", "test", "-vet=off", "-count=1", "-exec="+emulator, "./classify/internal/structural")
+		"go", "test", "-vet=off", "-count=1", "-exec="+emulator+" -cpu max", "./classify/internal/structural")
 }

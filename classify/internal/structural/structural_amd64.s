@@ -19,8 +19,9 @@ GLOBL brace<>(SB), RODATA|NOPTR, $8
 	VPCMPEQB  Y7, WANT, Y9; \
 	VPMOVMSKB Y8, AX; \
 	VPMOVMSKB Y9, BX; \
-	MOVL      AX, FIELD(DI); \
-	MOVL      BX, (FIELD+4)(DI)
+	SHLQ      $32, BX; \
+	ORQ       BX, AX; \
+	MOVQ      AX, FIELD(DI)
 
 // func findAVX2(blocks []Block, text []byte)
 TEXT ·findAVX2(SB), NOSPLIT, $0-48
