@@ -28,10 +28,6 @@ func (s *scanner) skip() {
 // skipNested passes an object or a list, of any depth. Most of a response's
 // bytes are passed here.
 func (s *scanner) skipNested() {
-	if i := s.i + 1; i < len(s.b) && (s.b[i] == '}' || s.b[i] == ']') { // empty
-		s.i = i + 1
-		return
-	}
 	var strings stringState
 	depth, ahead := 0, 1 // most objects are small
 	for s.i < len(s.b) {
@@ -50,14 +46,6 @@ func (s *scanner) skipNested() {
 			s.i += structural.BlockSize
 		}
 		ahead = min(2*ahead, len(s.blocks))
-		if strings.open != 0 && s.blocks[n-1].Quotes == 0 {
-			// A long string, of which only the end matters.
-			end, ok := stringEnd(s.b, min(s.i+int(strings.escaped), len(s.b))) //nolint:gosec // 0 or 1
-			if !ok {
-				break
-			}
-			s.i, strings = end+1, stringState{}
-		}
 	}
 	s.i = len(s.b)
 }
@@ -86,29 +74,39 @@ type stringState struct {
 // inside returns which bytes of the next block are in strings. Of the quotes, those
 // that open a string are.
 func (s *stringState) inside(b *structural.Block) uint64 {
-	backslashes := b.Backslashes
-	for {
-		escaped, next := escapes(backslashes, s.escaped)
-		inside := s.open ^ prefixXor(b.Quotes&^escaped)
-		outside := backslashes &^ inside
-		if outside == 0 {
-			s.open, s.escaped = -(inside >> 63), next
-			return inside
-		}
-		// This is not JSON: a backslash outside of strings, where it escapes nothing. That
-		// is certain of the first one, and of those behind it up to the next quote.
-		quotes := b.Quotes &^ (outside&-outside - 1)
-		backslashes &^= outside & (quotes&-quotes - 1)
+	var escaped, next uint64
+	if b.Backslashes|s.escaped != 0 {
+		escaped, next = escapes(b.Backslashes, s.escaped)
 	}
+	inside := s.open ^ prefixXor(b.Quotes&^escaped)
+	if b.Backslashes&^inside != 0 {
+		return s.bytewise(b)
+	}
+	s.open, s.escaped = -(inside >> 63), next
+	return inside
+}
+
+// bytewise is inside for any text: outside of strings, where JSON has no backslash, one
+// escapes nothing.
+func (s *stringState) bytewise(b *structural.Block) (inside uint64) {
+	for bit := uint64(1); bit != 0; bit <<= 1 {
+		switch {
+		case s.escaped != 0:
+			s.escaped = 0
+		case b.Quotes&bit != 0:
+			s.open = ^s.open
+		case b.Backslashes&s.open&bit != 0:
+			s.escaped = 1
+		}
+		inside |= s.open & bit
+	}
+	return inside
 }
 
 // escapes returns which bytes behind runs of backslashes are escaped, because the run is
 // of odd length. first is 1 if the first byte of the block is escaped, and next is the
 // same for the next block.
 func escapes(backslashes, first uint64) (escaped, next uint64) {
-	if backslashes|first == 0 {
-		return 0, 0
-	}
 	const odd = 0xaaaaaaaaaaaaaaaa
 	backslashes &^= first
 	behind := backslashes << 1
