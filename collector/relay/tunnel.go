@@ -271,10 +271,10 @@ func (p *pair) hello(cfg *tls.Config) (read []byte, ok bool) {
 	f := &p.m.flows[program]
 	w := &wire{Conn: p.cl.Conn, ahead: append([]byte(nil), f.cur.unread()...)}
 	_, read, err := readHello(p.s.ctx, w, cfg)
-	if err == nil || errors.Is(err, errNoServerName) || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return append(read, w.ahead...), true
-	}
 	read = append(read, w.ahead...)
+	if err == nil || errors.Is(err, errNoServerName) || isTimeout(err) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return read, true
+	}
 	bufs := &p.m.s.bufs
 	bufs.put(f.spill)
 	f.spill = bufs.exactly(len(read)) // not in place of the CONNECT, which lasts as long as the exchange
