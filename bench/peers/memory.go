@@ -9,8 +9,9 @@ import (
 	"time"
 )
 
-// settled is how long a process is idle before its memory is read.
-const settled = time.Second
+// settled is how long a process is idle before its memory is read: the tap returns memory after
+// five to six seconds.
+const settled = 7 * time.Second
 
 // measureMemory measures the memory of one contender, in a fresh process for each
 // figure.

@@ -89,7 +89,7 @@ func duplicate(nc syscall.Conn) (int, error) {
 
 // adopt begins to drive a pair.
 func (l *loop) adopt(p *pair) {
-	l.now = time.Now()
+	l.tick()
 	for i, sock := range p.looped.socks {
 		if sock.isOpen() {
 			l.add(p, side(i), sock)
@@ -156,7 +156,7 @@ func (l *loop) takeOver(nc net.Conn) (socket, error) {
 // dialed goes on with an upstream connection: here with its socket, or elsewhere
 // if that is none.
 func (l *loop) dialed(p *pair, nc net.Conn, sock socket, err error) {
-	l.now = time.Now()
+	l.tick()
 	l.parse(p) // if it panics, the pair ends with this dial
 	p.cancelDial()
 	p.cancelDial = nil

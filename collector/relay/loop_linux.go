@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"runtime"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -33,6 +32,9 @@ const (
 	// often is the time between events below which a loop is busy, and for which a
 	// busy loop waits as if it were running.
 	often = 10 * time.Millisecond
+	// clockAge is how old the wall-clock time that a loop has read may be. Until then it
+	// adds the monotonic time since, which takes half as long to read as both.
+	clockAge = time.Second
 )
 
 // loop drives the machines of many pairs on one thread, with system calls that do
@@ -42,10 +44,12 @@ type loop struct {
 	epoll   int
 	wake    int // an eventfd
 	ends    []loopEnd
-	watches int32   // sockets ever watched
-	due     []*pair // those that sent something, or had their turns and are not done; nil if they left
-	unsent  int     // bytes read since the pairs that are due were driven
-	timers  queue   // by when they fire
+	watches int32     // sockets ever watched
+	due     []*pair   // those that sent something, or had their turns and are not done; nil if they left
+	driven  []*pair   // the memory of due, when it was driven last
+	unsent  int       // bytes read since the pairs that are due were driven
+	timers  queue     // by when they fire
+	clock   time.Time // the wall-clock time that was read last
 	now     time.Time
 	ended   bool
 	busy    bool // events come often
@@ -159,7 +163,7 @@ func (l *loop) run() {
 	events := make([]unix.EpollEvent, 256)
 	for woken := time.Now(); !l.ended; {
 		n := l.wait(events)
-		l.now = time.Now()
+		l.tick()
 		if n > 0 {
 			l.busy = l.now.Sub(woken) < often
 			woken = l.now
@@ -167,6 +171,15 @@ func (l *loop) run() {
 		l.handle(events[:n])
 		l.expireTimers()
 	}
+}
+
+// tick sets the loop's time.
+func (l *loop) tick() {
+	since := time.Since(l.clock)
+	if since >= clockAge {
+		l.clock, since = time.Now(), 0
+	}
+	l.now = l.clock.Add(since)
 }
 
 // handle goes on with the pairs of which there are events, and with those that are due.
@@ -184,23 +197,27 @@ func (l *loop) handle(events []unix.EpollEvent) {
 // of them, then sends for all of them.
 func (l *loop) driveDue() {
 	l.unsent = 0
-	for _, p := range l.due {
-		if p != nil {
-			l.parse(p)
+	due := l.due
+	if len(due) > 1 { // one alone needs no order
+		for _, p := range due {
+			if p != nil {
+				l.parse(p)
+			}
+		}
+		for _, p := range due {
+			if p != nil {
+				l.send(p)
+			}
 		}
 	}
-	for _, p := range l.due {
+	l.due = l.driven[:0] // those that are queued meanwhile come next time
+	for i, p := range due {
 		if p != nil {
-			l.send(p)
-		}
-	}
-	for i := range len(l.due) { // those that are queued meanwhile come next time
-		if p := l.due[i]; p != nil {
-			l.due[i], p.looped.queued = nil, false
+			due[i], p.looped.queued = nil, false
 			l.drive(p)
 		}
 	}
-	l.due = slices.DeleteFunc(l.due, func(p *pair) bool { return p == nil })
+	l.driven = due
 }
 
 func (l *loop) parse(p *pair) {
@@ -531,7 +548,7 @@ func (l *loop) kill(p *pair) {
 
 // act does something to a pair, after the machine knows what was read before.
 func (l *loop) act(p *pair, f func(now time.Time)) {
-	l.now = time.Now()
+	l.tick()
 	l.deliver(p)
 	f(l.now)
 	l.drive(p)

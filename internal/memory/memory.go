@@ -14,8 +14,10 @@ import (
 )
 
 const (
-	// quiet is the time without activity after which memory is returned.
-	quiet = 500 * time.Millisecond
+	// quiet is the time without activity after which memory is returned, and looks is how
+	// often activity is read in that time. If quiet were shorter, a program that makes
+	// calls every second would cause collections and page faults with each of them.
+	quiet, looks = 5 * time.Second, 5
 	// worthwhile is the growth of the heap, in bytes, for which it is returned.
 	worthwhile = 1 << 20
 )
@@ -36,23 +38,26 @@ func returnHeap() {
 }
 
 // ReturnWhenQuiet collects garbage and returns free memory of the heap when it has grown
-// and activity has returned the same number for half a second. The number must change with all
+// and activity has returned the same number for five seconds. The number must change with all
 // work that may not be disturbed. ReturnWhenQuiet returns when ctx ends.
 func ReturnWhenQuiet(ctx context.Context, activity func() int64) {
 	returnWhenQuiet(ctx, activity, heap, returnHeap)
 }
 
 func returnWhenQuiet(ctx context.Context, activity func() int64, heap func() uint64, free func()) {
-	t := time.NewTicker(quiet)
+	t := time.NewTicker(quiet / looks)
 	defer t.Stop()
-	for before, kept := activity(), heap(); ; {
+	for same, before, kept := 0, activity(), heap(); ; {
 		select {
 		case <-t.C:
 		case <-ctx.Done():
 			return
 		}
 		now := activity()
-		if now == before && heap() >= kept+worthwhile {
+		if same++; now != before {
+			same = 0
+		}
+		if same >= looks && heap() >= kept+worthwhile {
 			free()
 			kept = heap()
 		}
