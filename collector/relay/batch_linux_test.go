@@ -215,23 +215,25 @@ func TestLongHeadsHaveFewTurns(t *testing.T) {
 func waitingLoop(t testing.TB) *loop {
 	t.Helper()
 	l := &loop{processors: 2}
-	var err error
-	l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	require.NoError(t, err)
-	t.Cleanup(func() { closeFD(l.epoll) })
-	l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK)
-	require.NoError(t, err)
-	t.Cleanup(func() { closeFD(l.wake) })
-	require.NoError(t, l.watch(unix.EPOLL_CTL_ADD, l.wake, unix.EPOLLIN, 0))
+	require.NoError(t, l.open())
+	t.Cleanup(l.closeOwn)
 	return l
 }
 
 // TestBusyLoopIsUnseenForAWhile: it may wait for ever only if the scheduler knows of it.
 func TestBusyLoopIsUnseenForAWhile(t *testing.T) {
-	const most = int(often / time.Millisecond)
-	for timeout, want := range map[int]int{-1: most, 0: 0, 1: 1, most: most, most + 1: most} {
-		assert.Equal(t, want, shortened(timeout), "of %d", timeout)
+	l, events := waitingLoop(t), make([]unix.EpollEvent, 1)
+	for !l.busy {
+		l.rouse()
+		l.cycle(events)
 	}
+	assert.False(t, l.beating, "it has not waited yet")
+	for l.busy {
+		l.cycle(events) // which only the beat ends
+		assert.Equal(t, l.busy, l.beating)
+	}
+	assert.GreaterOrEqual(t, l.now.Sub(l.woken), often)
+	assert.Zero(t, occupied.Load())
 }
 
 // TestLoopWithDuePairsDoesNotWait: there may be no event to come.

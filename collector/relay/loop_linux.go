@@ -29,8 +29,8 @@ const (
 	// and wakes up less often whoever receives what is written: that saves a fifth
 	// of the CPU time of a call. More bytes would not stay in a cache of 512 KiB.
 	maxUnsent = 256 << 10
-	// often is the time between events below which a loop is busy, and for which a
-	// busy loop waits as if it were running.
+	// often is the time between events below which a loop is busy. A busy loop waits as if
+	// it were running, until there has been no event for that time, or twice as long.
 	often = 10 * time.Millisecond
 	// clockAge is how old the wall-clock time that a loop has read may be. Until then it
 	// adds the monotonic time since, which takes half as long to read as both.
@@ -43,6 +43,7 @@ type loop struct {
 	s       *Server
 	epoll   int
 	wake    int // an eventfd
+	beat    int // a timerfd that fires every 10 ms while it is set
 	ends    []loopEnd
 	watches int32     // sockets ever watched
 	due     []*pair   // those that sent something, or had their turns and are not done; nil if they left
@@ -51,8 +52,10 @@ type loop struct {
 	timers  queue     // by when they fire
 	clock   time.Time // the wall-clock time that was read last
 	now     time.Time
+	woken   time.Time // by an event, last
 	ended   bool
 	busy    bool // events come often
+	beating bool // beat is set
 
 	processors int32 // of the scheduler
 
@@ -99,23 +102,43 @@ func newLoops(s *Server) []*loop {
 	processors := runtime.GOMAXPROCS(0)
 	for range cmp.Or(s.cfg.Loops, processors) {
 		l := &loop{s: s, processors: int32(processors)} //nolint:gosec // small
-		var err error
-		if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
-			break
-		}
-		if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
-			closeFD(l.epoll)
-			break
-		}
-		if err = l.watch(unix.EPOLL_CTL_ADD, l.wake, unix.EPOLLIN, 0); err != nil {
-			closeFD(l.epoll)
-			closeFD(l.wake)
+		if l.open() != nil {
 			break
 		}
 		loops = append(loops, l)
 		s.loops.Go(l.run)
 	}
 	return loops
+}
+
+// open makes the descriptors of the loop itself.
+func (l *loop) open() (err error) {
+	defer func() {
+		if err != nil {
+			l.closeOwn()
+		}
+	}()
+	l.wake, l.beat = -1, -1
+	if l.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return err
+	}
+	if l.wake, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return err
+	}
+	if l.beat, err = unix.TimerfdCreate(unix.CLOCK_MONOTONIC, unix.TFD_CLOEXEC|unix.TFD_NONBLOCK); err != nil {
+		return err
+	}
+	if err = l.watch(unix.EPOLL_CTL_ADD, l.wake, unix.EPOLLIN, 0); err != nil {
+		return err
+	}
+	return l.watch(unix.EPOLL_CTL_ADD, l.beat, unix.EPOLLIN, 0)
+}
+
+// closeOwn closes them.
+func (l *loop) closeOwn() {
+	for _, fd := range []int{l.epoll, l.wake, l.beat} {
+		closeFD(fd)
+	}
 }
 
 // watch has the system report events of a descriptor, with the number of the watch.
@@ -158,19 +181,23 @@ func (l *loop) stop() {
 func (l *loop) run() {
 	runtime.LockOSThread()
 	preferThread()
-	defer closeFD(l.epoll)
-	defer closeFD(l.wake)
+	defer l.closeOwn()
 	events := make([]unix.EpollEvent, 256)
-	for woken := time.Now(); !l.ended; {
-		n := l.wait(events)
-		l.tick()
-		if n > 0 {
-			l.busy = l.now.Sub(woken) < often
-			woken = l.now
-		}
-		l.handle(events[:n])
-		l.expireTimers()
+	for !l.ended {
+		l.cycle(events)
 	}
+}
+
+// cycle waits for events, and handles them and what is due. events is memory for them.
+func (l *loop) cycle(events []unix.EpollEvent) {
+	n := l.wait(events)
+	l.tick()
+	if n > 1 || n == 1 && int(events[0].Fd) != l.beat {
+		l.busy = l.now.Sub(l.woken) < often
+		l.woken = l.now
+	}
+	l.handle(events[:n])
+	l.expireTimers()
 }
 
 // tick sets the loop's time.
@@ -258,36 +285,52 @@ func (l *loop) send(p *pair) {
 	}
 }
 
+// forever is a timeout of epoll_wait(2).
+const forever = -1
+
 // wait waits for events. While they come often, the Go scheduler does not know of it:
 // it would take the processor away from the loop, which costs more than the call, and
-// the loop might have to wait until it gets one back.
+// the loop might have to wait until it gets one back. The system does not have to set a
+// timer for each of these waits either, as the beat ends them in time.
 func (l *loop) wait(events []unix.EpollEvent) int {
 	timeout := l.timeout()
 	switch {
 	case len(l.due) > 0 || timeout == 0:
 		n, _ := epollUnseen(l.epoll, events, 0)
 		return max(n, 0)
-	case l.busy && occupy(l.processors):
-		short := shortened(timeout)
-		n, errno := epollUnseen(l.epoll, events, short)
+	case l.busy && l.setBeat(true) && occupy(l.processors):
+		n, _ := epollUnseen(l.epoll, events, forever) // also interrupted by the scheduler if it has to
 		occupied.Add(-1)
-		if n > 0 || short == timeout || errno == unix.EINTR { // the scheduler interrupts if it has to
-			return max(n, 0)
-		}
-		l.busy = false
+		return max(n, 0)
 	}
 	n, _ := unix.EpollWait(l.epoll, events, timeout)
 	return max(n, 0)
 }
 
-// shortened returns for how many milliseconds a busy loop waits unseen by the scheduler,
-// of timeout, which is negative for ever.
-func shortened(timeout int) int {
-	short := int(often / time.Millisecond)
-	if 0 <= timeout && timeout < short {
-		return timeout
+// setBeat has the beat fire, or no longer fire. It reports false if the system refuses.
+func (l *loop) setBeat(on bool) bool {
+	if l.beating == on {
+		return true
 	}
-	return short
+	var every unix.Timespec
+	if on {
+		every = unix.NsecToTimespec(int64(often))
+	}
+	if unix.TimerfdSettime(l.beat, 0, &unix.ItimerSpec{Interval: every, Value: every}, nil) != nil {
+		return false
+	}
+	l.beating = on
+	return true
+}
+
+// beats ends the loop's being busy if nothing but the beat has woken it up for a while.
+func (l *loop) beats() {
+	var count [8]byte
+	unix.Read(l.beat, count[:]) //nolint:errcheck // it was readable
+	if l.now.Sub(l.woken) >= often {
+		l.busy = false
+		l.setBeat(false)
+	}
 }
 
 // occupied is the number of the scheduler's processors that loops of this process
@@ -313,11 +356,14 @@ func epollUnseen(epoll int, events []unix.EpollEvent, timeout int) (int, syscall
 
 // happened reads what an event reports. more is set if other events follow.
 func (l *loop) happened(e *unix.EpollEvent, more bool) {
-	if int(e.Fd) == l.wake {
+	switch fd := int(e.Fd); {
+	case fd == l.wake:
 		l.runPosted()
 		return
-	}
-	if int(e.Fd) >= len(l.ends) { // of a socket that was not added yet
+	case fd == l.beat:
+		l.beats()
+		return
+	case fd >= len(l.ends): // of a socket that was not added yet
 		return
 	}
 	end := l.ends[e.Fd]

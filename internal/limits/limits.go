@@ -42,7 +42,7 @@ const (
 	webShare, mostWeb = 4, 64
 	// loopShare is that of event loops, each of which has loopDescriptors. A machine with many
 	// processors would have more of them than there are descriptors.
-	loopShare, loopDescriptors = 6, 2
+	loopShare, loopDescriptors = 4, 3
 )
 
 // usable is the memory limit that ApplyMemory found, 0 without one. The garbage collector's
