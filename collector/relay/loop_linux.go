@@ -6,7 +6,6 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 	"unsafe"
 
@@ -296,12 +295,11 @@ func (l *loop) wait(events []unix.EpollEvent) int {
 	timeout := l.timeout()
 	switch {
 	case len(l.due) > 0 || timeout == 0:
-		n, _ := epollUnseen(l.epoll, events, 0)
-		return max(n, 0)
+		return epollUnseen(l.epoll, events, 0)
 	case l.busy && l.setBeat(true) && occupy(l.processors):
-		n, _ := epollUnseen(l.epoll, events, forever) // also interrupted by the scheduler if it has to
+		n := epollUnseen(l.epoll, events, forever) // the scheduler interrupts it if it has to
 		occupied.Add(-1)
-		return max(n, 0)
+		return n
 	}
 	n, _ := unix.EpollWait(l.epoll, events, timeout)
 	return max(n, 0)
@@ -347,11 +345,11 @@ func occupy(processors int32) bool {
 	return false
 }
 
-// epollUnseen is epoll_wait(2), unseen by the Go scheduler.
-func epollUnseen(epoll int, events []unix.EpollEvent, timeout int) (int, syscall.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll),
+// epollUnseen is epoll_wait(2), unseen by the Go scheduler. It returns 0 if it is interrupted.
+func epollUnseen(epoll int, events []unix.EpollEvent, timeout int) int {
+	n, _, _ := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll),
 		uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(timeout), 0, 0) //nolint:gosec // as the system call wants it
-	return int(n), errno
+	return max(int(n), 0)
 }
 
 // happened reads what an event reports. more is set if other events follow.
