@@ -323,12 +323,17 @@ func (l *loop) setBeat(on bool) bool {
 
 // beats ends the loop's being busy if nothing but the beat has woken it up for a while.
 func (l *loop) beats() {
-	var count [8]byte
-	unix.Read(l.beat, count[:]) //nolint:errcheck // it was readable
+	readCount(l.beat)
 	if l.now.Sub(l.woken) >= often {
 		l.busy = false
 		l.setBeat(false)
 	}
+}
+
+// readCount reads an eventfd or a timerfd, which then is no longer readable.
+func readCount(fd int) {
+	var count [8]byte
+	unix.Read(fd, count[:]) //nolint:errcheck // it was readable
 }
 
 // occupied is the number of the scheduler's processors that loops of this process
@@ -404,8 +409,7 @@ func (l *loop) queue(p *pair) {
 }
 
 func (l *loop) runPosted() {
-	var count [8]byte
-	unix.Read(l.wake, count[:]) //nolint:errcheck // it was readable
+	readCount(l.wake)
 	l.mu.Lock()
 	posted := l.posted
 	l.posted = nil
