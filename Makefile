@@ -225,7 +225,7 @@ bench: ## Run the benchmarks, with allocations.
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: bench-peers
-bench-peers: ## Compare with nginx, HAProxy and httputil.ReverseProxy, in ten minutes; ARGS='-rows ...' for less.
+bench-peers: ## Compare with nginx, HAProxy and httputil.ReverseProxy, in twelve minutes; ARGS='-rows ...' for less.
 	$(GO) run ./bench/peers $(ARGS)
 
 $(LINT):
