@@ -202,8 +202,13 @@ func TestAlertsReachPeople(t *testing.T) {
 
 	defer func() {
 		if t.Failed() {
-			for _, s := range prometheus.query(`ALERTS`) {
-				t.Logf("%v", s.Metric)
+			for _, expr := range []string{"ALERTS", "max_over_time(scrape_duration_seconds[2m])", "avg_over_time(up[2m])"} {
+				for _, s := range prometheus.query(expr) {
+					t.Logf("%s: %v %v", expr, s.Metric, s.Value[1])
+				}
+			}
+			for _, p := range []*runningTap{tap, ailing} {
+				p.logScrape()
 			}
 			people.mu.Lock()
 			defer people.mu.Unlock()

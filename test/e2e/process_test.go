@@ -217,6 +217,24 @@ func startSilent(t *testing.T, program string, args ...string) *runningTap {
 	return &runningTap{p, proxy, admin}
 }
 
+// logScrape logs whether the tap can be scraped, and its stacks if it cannot.
+func (p *runningTap) logScrape() {
+	p.t.Helper()
+	began := time.Now()
+	res, err := (&http.Client{Timeout: 10 * time.Second}).Get("http://" + p.admin + "/metrics")
+	if err == nil {
+		_, err = io.Copy(io.Discard, res.Body)
+		res.Body.Close()
+	}
+	p.t.Logf("scraping %s: %v after %v", p.admin, err, time.Since(began))
+	if err == nil {
+		return
+	}
+	p.stop(syscall.SIGQUIT)
+	_, stacks, _ := strings.Cut(p.text(), "SIGQUIT: quit")
+	p.t.Log(stacks)
+}
+
 // awaitReady waits until what serves at url says that it is ready.
 func awaitReady(t *testing.T, what, url string) {
 	t.Helper()
