@@ -55,6 +55,17 @@ func (b *bench) onSite(w way, kib, files int, f func(*loop, *site, *responses) e
 	return f(l, s, a)
 }
 
+// order returns the order of the contenders in a round. Each is first equally often, and comes
+// after each of its neighbours equally often: what one leaves to do may disturb the next.
+func order(names []string, round int) []string {
+	first := round / 2 % len(names)
+	turns := slices.Concat(names[first:], names[:first])
+	if round%2 == 1 {
+		slices.Reverse(turns)
+	}
+	return turns
+}
+
 // measure runs the rounds of one load. In each round, every contender is measured
 // once.
 func (b *bench) measure(under load) error {
@@ -73,8 +84,7 @@ func (b *bench) measure(under load) error {
 		}
 		m := measured{}
 		for round := range b.rounds + 1 {
-			turns := slices.Concat(b.names[round%len(b.names):], b.names[:round%len(b.names)])
-			for _, name := range turns {
+			for _, name := range order(b.names, round) {
 				d := b.duration
 				if round == 0 { // warming up
 					d /= 2

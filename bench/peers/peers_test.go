@@ -293,15 +293,66 @@ func TestStatistics(t *testing.T) {
 		nginx:  {{perSecond: 10, p50: 20}, {perSecond: 20, p50: 30}, {perSecond: 40, p50: 20}},
 		tap:    {{perSecond: 10, p50: 15}, {perSecond: 40, p50: 50}, {perSecond: 60, p50: 30}},
 	}
-	if got, _ := m.ratios(tap, throughput); got != (ratio{1.5, 1, 2}) {
-		t.Errorf("throughput: got %v", got)
-	}
+	byThree, _ := m.ratios(tap, throughput)
+	assert.InDelta(t, math.Sqrt(3)/4, byThree.err, 1e-9)
+	byThree.err = 0
+	assert.Equal(t, ratio{1.5, 0, 1, 2}, byThree, "throughput")
 	// In the last round nginx added nothing.
-	if got, _ := m.ratios(tap, addedP50); got != (ratio{1.25, 0.5, 2}) {
-		t.Errorf("added p50: got %v", got)
-	}
+	byTwo, _ := m.ratios(tap, addedP50)
+	assert.Equal(t, ratio{1.25, 0.75, 0.5, 2}, byTwo, "added p50: the error of two values is half their distance")
 	_, ok := m.ratios(haproxy, throughput)
 	assert.False(t, ok, "a ratio of what was not measured")
+}
+
+func TestMedianError(t *testing.T) {
+	var hundred []float64
+	for i := range 100 {
+		hundred = append(hundred, float64(i))
+	}
+	assert.InDelta(t, 5, medianError(hundred), 1e-9, "of 0 to 99: half of the root of 100")
+	assert.Zero(t, medianError([]float64{7}), "of one value")
+	assert.Zero(t, medianError([]float64{1, 2, 2, 2, 2, 2, 2, 2, 900}), "outliers do not matter")
+}
+
+func TestOrder(t *testing.T) {
+	for n := 2; n <= 5; n++ {
+		names := contenders[:n]
+		first, after := map[string]int{}, map[[2]string]int{}
+		for round := range 2 * n {
+			turns := order(names, round)
+			assert.ElementsMatch(t, names, turns, "round %d", round)
+			first[turns[0]]++
+			for i := range turns[1:] {
+				after[[2]string{turns[i], turns[i+1]}]++
+			}
+		}
+		for _, name := range names {
+			assert.Equal(t, 2, first[name], "%d contenders: %s is first", n, name)
+		}
+		for pair, times := range after {
+			assert.Equal(t, times, after[[2]string{pair[1], pair[0]}], "%d contenders: %v and the other way round", n, pair)
+		}
+	}
+}
+
+func TestVerdict(t *testing.T) {
+	up, down := goal{metric: throughput, limit: 1.15}, goal{metric: cpuTime, limit: 1}
+	for _, c := range []struct {
+		g     goal
+		value ratio
+		want  string
+	}{
+		{up, ratio{median: 1.19, err: 0.02}, "met"},
+		{up, ratio{median: 1.18, err: 0.02}, "undecided"},
+		{up, ratio{median: 1.12, err: 0.02}, "undecided"},
+		{up, ratio{median: 1.10, err: 0.02}, "missed"},
+		{up, ratio{median: 1.15}, "met"},
+		{down, ratio{median: 0.95, err: 0.02}, "met"},
+		{down, ratio{median: 0.97, err: 0.02}, "undecided"},
+		{down, ratio{median: 1.05, err: 0.02}, "missed"},
+	} {
+		assert.Equal(t, c.want, c.g.verdict(c.value), "%v for %v", c.value, c.g.limit)
+	}
 }
 
 func TestGoals(t *testing.T) {
@@ -318,9 +369,9 @@ func TestGoals(t *testing.T) {
 	var out strings.Builder
 	r.reportGoals(&out)
 	_, got, _ := strings.Cut(out.String(), "|---|---|---|---|---|---|\n")
-	want := `| throughput, http, 1 KiB, 64 connections | ≥ 1.15 | **1.15 (1.15 to 1.15)** | met | 0.90 (0.90 to 0.90) | – |
-| CPU per call, http, 1 KiB, 1 connection | ≤ 1 | **1.01 (1.01 to 1.01)** | missed | – | – |
-| throughput, https upstream, 1 / 60 KiB, 64 connections | ≥ 1.1 / ≥ 1.1 | **1.20 (1.20 to 1.20) / 1.09 (1.09 to 1.09)** | met / missed | – / – | – / – |
+	want := `| throughput, http, 1 KiB, 64 connections | ≥ 1.15 | **1.15 ± 0.00 (1.15 to 1.15)** | met | 0.90 ± 0.00 (0.90 to 0.90) | – |
+| CPU per call, http, 1 KiB, 1 connection | ≤ 1 | **1.01 ± 0.00 (1.01 to 1.01)** | missed | – | – |
+| throughput, https upstream, 1 / 60 KiB, 64 connections | ≥ 1.1 / ≥ 1.1 | **1.20 ± 0.00 (1.20 to 1.20) / 1.09 ± 0.00 (1.09 to 1.09)** | met / missed | – / – | – / – |
 | memory, idle | ≤ 15.0 MiB | **15.0 MiB** | met | – | – |
 | memory per idle pair of connections | ≤ 6.0 KiB | **6.5 KiB** | missed | – | – |
 `

@@ -5,6 +5,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -45,7 +46,7 @@ func (r *results) others() float64 {
 
 // reportGoals writes the goals whose rows were all measured.
 func (r *results) reportGoals(w io.Writer) {
-	fmt.Fprintf(w, "| ratio to nginx: median (least to largest) of the rounds | goal | ksyun-tap | verdict | HAProxy | ReverseProxy |\n|---|---|---|---|---|---|\n")
+	fmt.Fprintf(w, "| ratio to nginx: median ± standard error (least to largest) of the rounds | goal | ksyun-tap | verdict | HAProxy | ReverseProxy |\n|---|---|---|---|---|---|\n")
 	for _, row := range goals {
 		var limits, verdicts []string
 		cells := map[string][]string{}
@@ -54,14 +55,11 @@ func (r *results) reportGoals(w io.Writer) {
 			if !ok {
 				break
 			}
-			sign, verdict := "≤ ", "missed"
+			sign := "≤ "
 			if g.metric.higher {
 				sign = "≥ "
 			}
-			if g.metric.higher && value >= g.limit || !g.metric.higher && value <= g.limit {
-				verdict = "met"
-			}
-			limits, verdicts = append(limits, sign+g.format(g.limit)), append(verdicts, verdict)
+			limits, verdicts = append(limits, sign+g.format(g.limit)), append(verdicts, g.verdict(value))
 			for _, name := range []string{tap, haproxy, reverseProxy} {
 				cells[name] = append(cells[name], r.cell(name, g))
 			}
@@ -77,14 +75,29 @@ func (r *results) reportGoals(w io.Writer) {
 	}
 }
 
-// value returns a contender's figure for a goal.
-func (r *results) value(name string, g goal) (float64, bool) {
+// value returns a contender's figure for a goal. Memory has no error.
+func (r *results) value(name string, g goal) (ratio, bool) {
 	if g.metric.of == nil {
 		bytes, ok := r.memory[g.load][name]
-		return bytes, ok
+		return ratio{median: bytes}, ok
 	}
-	x, ok := r.byLoad[g.load].ratios(name, g.metric)
-	return x.median, ok
+	return r.byLoad[g.load].ratios(name, g.metric)
+}
+
+// verdict says whether a figure reaches the goal, unless they are less than two standard
+// errors apart.
+func (g goal) verdict(v ratio) string {
+	room := v.median - g.limit
+	if !g.metric.higher {
+		room = -room
+	}
+	switch {
+	case math.Abs(room) < 2*v.err:
+		return "undecided"
+	case room >= 0:
+		return "met"
+	}
+	return "missed"
 }
 
 func (r *results) cell(name string, g goal) string {
@@ -113,7 +126,7 @@ func ratioCell(m measured, name string, by metric) string {
 	if !ok {
 		return "–"
 	}
-	return fmt.Sprintf("%.2f (%.2f to %.2f)", x.median, x.low, x.high)
+	return fmt.Sprintf("%.2f ± %.2f (%.2f to %.2f)", x.median, x.err, x.low, x.high)
 }
 
 // reportLoads writes the medians of all samples, and the ratios.

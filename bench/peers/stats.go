@@ -38,8 +38,8 @@ var (
 )
 
 // ratio is the median over the rounds of a contender's figure divided by nginx's in the
-// same round, with the smallest and the largest.
-type ratio struct{ median, low, high float64 }
+// same round, with its standard error, and the smallest and the largest.
+type ratio struct{ median, err, low, high float64 }
 
 // ratios compares a contender with nginx. ok is false if either was not measured, or if
 // nginx added no time, so that the ratio is undefined.
@@ -57,7 +57,21 @@ func (m measured) ratios(name string, by metric) (r ratio, ok bool) {
 	if len(all) == 0 {
 		return ratio{}, false
 	}
-	return ratio{median(all), slices.Min(all), slices.Max(all)}, true
+	return ratio{median(all), medianError(all), slices.Min(all), slices.Max(all)}, true
+}
+
+// medianError returns the standard error of the median, whatever the distribution of the
+// values: the number of values below the true median is n/2 ± √n/2, and the values with these
+// ranks are two standard errors apart.
+func medianError(values []float64) float64 {
+	sorted := slices.Sorted(slices.Values(values))
+	n := float64(len(sorted))
+	rank := func(r float64) float64 { // from 0, between two values if it is no integer
+		r = min(max(r, 0), n-1)
+		low := int(r)
+		return sorted[low] + (r-math.Floor(r))*(sorted[min(low+1, len(sorted)-1)]-sorted[low])
+	}
+	return (rank((n-1+math.Sqrt(n))/2) - rank((n-1-math.Sqrt(n))/2)) / 2
 }
 
 // medianOf returns the median of a field over samples.
