@@ -150,13 +150,15 @@ func TestAlertsReachPeople(t *testing.T) {
 	defer plain.Close()
 	settings := filepath.Join(t.TempDir(), "ksyun-tap.yaml")
 	testfile.Write(t, settings, "log.level: info\n", 0o600)
-	tap := startTap(t, nil, "--config.file="+settings, "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(),
+	program := filepath.Join(t.TempDir(), "ksyun-tap")
+	buildTap(t, "1.0.0", program) // by the hastened rules, a slow scrape is one that fails
+	tap := startProgram(t, program, nil, "--config.file="+settings, "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(),
 		"--upstream.connect-to=dead.api.ksyun.com:80="+freeport.TCP(t), "--check-path.interval=1s", "--check-path.target=http://dead.api.ksyun.com",
 		"--intercept", "--intercept.ca-dir="+filepath.Join(t.TempDir(), "ca"))
-	other := startTap(t, nil)
+	other := startProgram(t, program, nil)
 	// A tap whose log is on a full disk, and whose credentials become invalid.
 	keys := keyFile(t, good)
-	ailing := startSilent(t, binary, "--log.file=/dev/full", "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(), "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file="+keys)
+	ailing := startSilent(t, program, "--log.file=/dev/full", "--upstream.connect-to="+apiHost+":80="+plain.Listener.Addr().String(), "--resign.listen-address=127.0.0.1:0", "--resign.credentials-file="+keys)
 	testfile.Write(t, keys, "access_key: half-writ", 0o600)
 	people := &inbox{texts: map[string]string{}}
 	receivers := httptest.NewServer(people)
@@ -296,7 +298,7 @@ func drive(ctx context.Context, proxy func(*http.Request) (*url.URL, error), fai
 			}
 		}
 		traffic.Send(ctx, call)
-		wait(ctx, 10*time.Millisecond)
+		wait(ctx, 30*time.Millisecond)
 	}
 }
 
@@ -328,7 +330,8 @@ func startAlertmanager(t *testing.T, receivers string) string {
 	return "http://" + address
 }
 
-// startAlerting starts a Prometheus with the hastened rules.
+// startAlerting starts a Prometheus with the hastened rules. The shortest windows of the
+// rules, five seconds, have two samples.
 func startAlerting(t *testing.T, alertmanager string, targets ...string) *prometheus {
 	t.Helper()
 	dir := t.TempDir()
@@ -338,7 +341,7 @@ func startAlerting(t *testing.T, alertmanager string, targets ...string) *promet
 	rules = strings.ReplaceAll(rules, caDays, "time() < 31 * 86400") // a month is all a CA has
 	testfile.Write(t, filepath.Join(dir, "rules.yaml"), rules, 0o600)
 	testfile.Write(t, filepath.Join(dir, "prometheus.yml"), fmt.Sprintf(`
-global: {scrape_interval: 1s, scrape_timeout: 1s, evaluation_interval: 1s}
+global: {scrape_interval: 2s, scrape_timeout: 2s, evaluation_interval: 1s}
 rule_files: [rules.yaml]
 alerting: {alertmanagers: [{static_configs: [{targets: [%q]}]}]}
 scrape_configs:

@@ -201,7 +201,22 @@ type runningTap struct {
 
 func startTap(t *testing.T, env []string, args ...string) *runningTap {
 	t.Helper()
-	p := start(t, env, binary, append([]string{"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"}, args...)...)
+	return startProgram(t, binary, env, args...)
+}
+
+// buildTap builds the tap of a version without the race detector, with which calls and
+// scrapes take ten times as long.
+func buildTap(t *testing.T, version, to string) {
+	t.Helper()
+	out, err := exec.Command("go", "build", "-C", "../..", "-ldflags", "-X github.com/prometheus/common/version.Version="+version,
+		"-o", to, "./cmd/ksyun-tap").CombinedOutput()
+	require.NoError(t, err, "build\n%s", out)
+}
+
+// startProgram starts a tap of that binary.
+func startProgram(t *testing.T, program string, env []string, args ...string) *runningTap {
+	t.Helper()
+	p := start(t, env, program, append([]string{"run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", "--web.enable-lifecycle"}, args...)...)
 	var line struct{ Proxy, Web []string }
 	require.NoError(t, json.Unmarshal([]byte(p.wait("ksyun-tap started")), &line))
 	return &runningTap{p, line.Proxy[0], line.Web[0]}
@@ -217,7 +232,7 @@ func startSilent(t *testing.T, program string, args ...string) *runningTap {
 	return &runningTap{p, proxy, admin}
 }
 
-// logScrape logs whether the tap can be scraped, and its stacks if it cannot.
+// logScrape logs whether the tap can be scraped, and its stacks if that takes too long.
 func (p *runningTap) logScrape() {
 	p.t.Helper()
 	began := time.Now()
@@ -226,8 +241,9 @@ func (p *runningTap) logScrape() {
 		_, err = io.Copy(io.Discard, res.Body)
 		res.Body.Close()
 	}
-	p.t.Logf("scraping %s: %v after %v", p.admin, err, time.Since(began))
-	if err == nil {
+	took := time.Since(began)
+	p.t.Logf("scraping %s: %v after %v", p.admin, err, took)
+	if err == nil && took < time.Second {
 		return
 	}
 	p.stop(syscall.SIGQUIT)
