@@ -80,6 +80,8 @@ demo: ## Run the demo: simulator, traffic, tap and page.
 
 # The first command vets what it tests. For the others, go vet ./... and make lint do: vetting
 # again takes all that they import, which are Prometheus' and Kubernetes' packages, too.
+# The profile for the compiler would have cmd/ksyun-tap's packages compiled a second time.
+test: export GOFLAGS += -pgo=off
 .PHONY: test
 test: ## Run the tests, with the race detector.
 	$(GO) test -race ./collector/relay ./exporter/diagnosis ./exporter/journal/disk ./exporter/metrics ./... # the slowest first
@@ -227,6 +229,14 @@ bench: ## Run the benchmarks, with allocations.
 .PHONY: bench-peers
 bench-peers: ## Compare with nginx, HAProxy and httputil.ReverseProxy, in twelve minutes; ARGS='-rows ...' for less.
 	$(GO) run ./bench/peers $(ARGS)
+
+PROFILES := $(BIN)/profiles
+.PHONY: profile
+profile: ## Write cmd/ksyun-tap/default.pgo, by which the tap is compiled, in two minutes (see docs/performance.md).
+	rm -rf $(PROFILES) && mkdir -p $(PROFILES)
+	$(GO) run ./bench/peers -only ksyun-tap -rounds 20 -profile $(PROFILES) \
+	  -rows '^http/1KiB/64/|^http/1KiB/1/10%|^http/60KiB/64/10%|^(https|intercept)/1KiB/64/10%'
+	$(GO) tool pprof -proto -output cmd/ksyun-tap/default.pgo $(PROFILES)/*.pprof
 
 $(LINT):
 	GOBIN=$(BIN) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_V)

@@ -32,6 +32,7 @@ var (
 	only     = flag.String("only", "", "comma-separated contenders instead of all except ksyun-tap+log: "+strings.Join(contenders, ", "))
 	rows     = flag.String("rows", "", "regular expression of rows to measure, such as http/1KiB/64/10%, https/60KiB/rate/0%, intercept or memory, instead of those in the documentation")
 	baseline = flag.String("baseline", "", "comma-separated binaries of ksyun-tap to measure as well, such as one built before a change; their file names are their names in the tables")
+	profiles = flag.String("profile", "", "directory for a CPU profile of ksyun-tap under each load, which it has to be measured under alone")
 	calls    = flag.Int("calls", 1_000_000, "calls before memory/calls is measured")
 	pairs    = flag.Int("pairs", 10_000, "idle connections for memory/pairs and memory/pairs/intercept, limited by RLIMIT_NOFILE")
 
@@ -98,6 +99,9 @@ func compare() error {
 			contenders = append(contenders, name)
 			b.names = append(b.names, name)
 		}
+	}
+	if *profiles != "" && !slices.Equal(b.names, []string{tap}) {
+		return errors.New("-profile: needs -only ksyun-tap")
 	}
 	files, err := raiseFiles(max(usualFiles, filesFor(*pairs)))
 	if err != nil {

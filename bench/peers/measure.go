@@ -6,7 +6,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -83,6 +86,10 @@ func (b *bench) measure(under load) error {
 			}
 		}
 		m := measured{}
+		profiled := make(chan error, 1)
+		if *profiles != "" {
+			go func() { profiled <- proxies[tap].profile(under, time.Duration(b.rounds)*(leadIn+b.duration)) }()
+		}
 		for round := range b.rounds + 1 {
 			for _, name := range order(b.names, round) {
 				d := b.duration
@@ -99,6 +106,11 @@ func (b *bench) measure(under load) error {
 			}
 			fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", under, round, b.rounds)
 		}
+		if *profiles != "" {
+			if err := <-profiled; err != nil {
+				return err
+			}
+		}
 		b.results.loads = append(b.results.loads, under)
 		b.results.byLoad[under.String()] = m
 		for name, p := range proxies {
@@ -114,6 +126,24 @@ func (b *bench) measure(under load) error {
 		}
 		return nil
 	})
+}
+
+// profile writes a CPU profile of the tap for about d.
+func (p *proxy) profile(under load, d time.Duration) error {
+	resp, err := http.Get(fmt.Sprintf("http://%s/debug/pprof/profile?seconds=%.0f", p.web, max(1, d.Seconds())))
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("profile: %s", resp.Status)
+	}
+	f, err := os.Create(filepath.Join(*profiles, strings.NewReplacer("/", "-", "%", "").Replace(under.String())+".pprof"))
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(f, resp.Body)
+	return errors.Join(err, f.Close())
 }
 
 // leadIn is for how long calls are made before they are measured. A proxy may put work off,

@@ -185,6 +185,9 @@ func (s *site) tap(p *proxy, name string) (args, env []string, err error) {
 	if name == tapAccessLog {
 		args = append(args, "--log.access")
 	}
+	if *profiles != "" {
+		args = append(args, "--web.enable-pprof")
+	}
 	receiver := freeAddress()
 	p.receiverURL = "http://" + receiver
 	p.receiver, err = start(receiver, loadCore, []string{s.self, "-role=receiver", "-listen=" + receiver}, []string{"GOMAXPROCS=1"})

@@ -60,7 +60,7 @@ func TestMain(m *testing.M) {
 			return m.Run()
 		}
 		binary = filepath.Join(dir, "ksyun-tap")
-		if out, err := exec.Command("go", "build", "-C", "../..", "-race", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
+		if out, err := exec.Command("go", "build", "-C", "../..", "-race", "-pgo=off", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
 			return 1
 		}
@@ -208,7 +208,7 @@ func startTap(t *testing.T, env []string, args ...string) *runningTap {
 // scrapes take ten times as long.
 func buildTap(t *testing.T, version, to string) {
 	t.Helper()
-	out, err := exec.Command("go", "build", "-C", "../..", "-ldflags", "-X github.com/prometheus/common/version.Version="+version,
+	out, err := exec.Command("go", "build", "-C", "../..", "-pgo=off", "-ldflags", "-X github.com/prometheus/common/version.Version="+version,
 		"-o", to, "./cmd/ksyun-tap").CombinedOutput()
 	require.NoError(t, err, "build\n%s", out)
 }
