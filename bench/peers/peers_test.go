@@ -369,9 +369,9 @@ func TestGoals(t *testing.T) {
 	var out strings.Builder
 	r.reportGoals(&out)
 	_, got, _ := strings.Cut(out.String(), "|---|---|---|---|---|---|\n")
-	want := `| throughput, http, 1 KiB, 64 connections | ≥ 1.15 | **1.15 ± 0.00 (1.15 to 1.15)** | met | 0.90 ± 0.00 (0.90 to 0.90) | – |
-| CPU per call, http, 1 KiB, 1 connection | ≤ 1 | **1.01 ± 0.00 (1.01 to 1.01)** | missed | – | – |
-| throughput, https upstream, 1 / 60 KiB, 64 connections | ≥ 1.1 / ≥ 1.1 | **1.20 ± 0.00 (1.20 to 1.20) / 1.09 ± 0.00 (1.09 to 1.09)** | met / missed | – / – | – / – |
+	want := `| throughput, http, 1 KiB, 64 connections | ≥ 1.15 | **1.15 ± 0.000 (1.15 to 1.15)** | met | 0.90 ± 0.000 (0.90 to 0.90) | – |
+| CPU per call, http, 1 KiB, 1 connection | ≤ 1 | **1.01 ± 0.000 (1.01 to 1.01)** | missed | – | – |
+| throughput, https upstream, 1 / 60 KiB, 64 connections | ≥ 1.1 / ≥ 1.1 | **1.20 ± 0.000 (1.20 to 1.20) / 1.09 ± 0.000 (1.09 to 1.09)** | met / missed | – / – | – / – |
 | memory, idle | ≤ 15.0 MiB | **15.0 MiB** | met | – | – |
 | memory per idle pair of connections | ≤ 6.0 KiB | **6.5 KiB** | missed | – | – |
 `

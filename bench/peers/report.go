@@ -126,7 +126,7 @@ func ratioCell(m measured, name string, by metric) string {
 	if !ok {
 		return "–"
 	}
-	return fmt.Sprintf("%.2f ± %.2f (%.2f to %.2f)", x.median, x.err, x.low, x.high)
+	return fmt.Sprintf("%.2f ± %.3f (%.2f to %.2f)", x.median, x.err, x.low, x.high)
 }
 
 // reportLoads writes the medians of all samples, and the ratios.
