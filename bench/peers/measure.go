@@ -13,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // bench is one run of the comparison.
@@ -86,9 +88,9 @@ func (b *bench) measure(under load) error {
 			}
 		}
 		m := measured{}
-		profiled := make(chan error, 1)
-		if *profiles != "" {
-			go func() { profiled <- proxies[tap].profile(under, time.Duration(b.rounds)*(leadIn+b.duration)) }()
+		var profiling errgroup.Group
+		if p := proxies[tap]; *profiles != "" {
+			profiling.Go(func() error { return p.profile(under, time.Duration(b.rounds)*(leadIn+b.duration)) })
 		}
 		for round := range b.rounds + 1 {
 			for _, name := range order(b.names, round) {
@@ -106,10 +108,8 @@ func (b *bench) measure(under load) error {
 			}
 			fmt.Fprintf(os.Stderr, "%s: round %d of %d\n", under, round, b.rounds)
 		}
-		if *profiles != "" {
-			if err := <-profiled; err != nil {
-				return err
-			}
+		if err := profiling.Wait(); err != nil {
+			return err
 		}
 		b.results.loads = append(b.results.loads, under)
 		b.results.byLoad[under.String()] = m

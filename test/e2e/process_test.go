@@ -60,12 +60,21 @@ func TestMain(m *testing.M) {
 			return m.Run()
 		}
 		binary = filepath.Join(dir, "ksyun-tap")
-		if out, err := exec.Command("go", "build", "-C", "../..", "-race", "-pgo=off", "-o", binary, "./cmd/ksyun-tap").CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "build: %v\n%s", err, out)
+		if err := build(binary, "-race"); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()
 	}())
+}
+
+// build builds the tap. With -race, calls and scrapes take ten times as long.
+func build(to string, flags ...string) error {
+	args := append([]string{"build", "-C", "../..", "-pgo=off", "-o", to}, flags...)
+	if out, err := exec.Command("go", append(args, "./cmd/ksyun-tap")...).CombinedOutput(); err != nil {
+		return fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return nil
 }
 
 // subtests run at the same time, however many tests do: they mostly wait, so that
@@ -202,15 +211,6 @@ type runningTap struct {
 func startTap(t *testing.T, env []string, args ...string) *runningTap {
 	t.Helper()
 	return startProgram(t, binary, env, args...)
-}
-
-// buildTap builds the tap of a version without the race detector, with which calls and
-// scrapes take ten times as long.
-func buildTap(t *testing.T, version, to string) {
-	t.Helper()
-	out, err := exec.Command("go", "build", "-C", "../..", "-pgo=off", "-ldflags", "-X github.com/prometheus/common/version.Version="+version,
-		"-o", to, "./cmd/ksyun-tap").CombinedOutput()
-	require.NoError(t, err, "build\n%s", out)
 }
 
 // startProgram starts a tap of that binary.
