@@ -46,6 +46,7 @@ func TestResponsesFromTheField(t *testing.T) {
 				other.Send(request(host))
 				upOther := r.upstream()
 				upOther.Expect(request(host))
+				r.begun()
 
 				c := r.client()
 				c.Send(request(host))
@@ -58,7 +59,6 @@ func TestResponsesFromTheField(t *testing.T) {
 				}
 				up.ExpectEnd()
 				c.ExpectEnd()
-				r.begun()
 				r.begun()
 				v := r.observed()
 				assert.Equal(t, classify.FaultNone, v.Fault)
