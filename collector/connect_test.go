@@ -15,6 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/classify"
+	"github.com/ksyun-tap/ksyun-tap/collector/upstream"
 	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
@@ -188,8 +189,9 @@ func TestSilentProgramWithinConnect(t *testing.T) {
 func TestSilentProgramWhoseServerIsNotReached(t *testing.T) {
 	const to = host + ":2525"
 	r := newInterceptRig(t, func(c *Config) { c.Policy.OtherHosts = OtherPass })
-	r.leadAll(to)
-	r.back.Close()
+	p := r.proxy.rules.Load().policy
+	p.ConnectTo = []upstream.ConnectTo{connectTo(t, to+"="+rawconn.Nowhere)}
+	r.reload(p)
 	c := r.client()
 	c.Send("CONNECT " + to + " HTTP/1.1\r\nHost: " + to + "\r\n\r\n")
 	c.Expect(established)

@@ -37,14 +37,12 @@ func TestOwnResponsesToHTTP10(t *testing.T) {
 		"HTTP/1.1, close":           {"GET / HTTP/1.1\r\nHost: example.com\r\nConnection: close\r\n\r\n", 403, "close"},
 		"refused, both, keep-alive": {get("example.com", "Connection: keep-alive, close\r\n"), 403, "close"},
 	}
-	closed := rawconn.Listen(t)
-	closed.Close()
 	for driver, loops := range map[string]int{"loop": 0, "blocking": -1} {
 		for name, tt := range tests {
 			t.Run(driver+", "+name, func(t *testing.T) {
 				r := newRig(t, func(c *Config) {
 					c.Loops = loops
-					c.Policy.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":80="+closed.Addr().String())}
+					c.Policy.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":80="+rawconn.Nowhere)}
 				})
 				c := r.client()
 				method, _, _ := strings.Cut(tt.request, " ")

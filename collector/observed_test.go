@@ -105,8 +105,7 @@ func TestRefusedRequestIsObserved(t *testing.T) {
 	assert.Equal(t, classify.FaultHostRefused, o.Fault)
 	assert.Equal(t, "other.example", o.Call.Host)
 
-	r = newRig(t)
-	r.back.Close()
+	r = newRig(t, func(c *Config) { c.Policy.ConnectTo[0] = connectTo(t, host+":80="+rawconn.Nowhere) })
 	c = r.client()
 	c.Send(request(host))
 	assert.Equal(t, host, r.begun().Host)

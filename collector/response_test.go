@@ -35,9 +35,6 @@ type xmlError struct {
 }
 
 func TestOwnResponses(t *testing.T) {
-	closed := rawconn.Listen(t)
-	closedAddr := closed.Addr().String()
-	closed.Close()
 	mute := rawconn.Listen(t) // takes connections, says nothing
 	defer mute.Close()
 
@@ -65,7 +62,7 @@ func TestOwnResponses(t *testing.T) {
 		{"metadata", "GET http://169.254.169.254/ HTTP/1.1\r\nHost: 169.254.169.254\r\n\r\n", func(c *Config) { c.Policy.OtherHosts = OtherForward }, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "link-local", false},
 		{"other port", request("example.com:8080"), func(c *Config) { c.Policy.OtherHosts = OtherForward }, 403, classify.FaultHostRefused, "Sender", "TapHostRefused", "80 and 443", false},
 		{"connect", "CONNECT " + host + ":443 HTTP/1.1\r\nHost: " + host + ":443\r\n\r\n", nil, 501, classify.FaultUnsupported, "Sender", "TapUnsupported", "--upstream.scheme=https", false},
-		{"nobody listens", request(host), lead(closedAddr), 503, classify.FaultConnRefused, "Receiver", "TapUpstreamRefused", "port", true},
+		{"nobody listens", request(host), lead(rawconn.Nowhere), 503, classify.FaultConnRefused, "Receiver", "TapUpstreamRefused", "port", true},
 		{"no TLS", request(host), func(c *Config) {
 			c.Policy.UpstreamScheme = "https"
 			c.Policy.ConnectTo = []upstream.ConnectTo{connectTo(t, host+":443="+mute.Addr().String())}

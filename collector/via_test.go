@@ -149,8 +149,6 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 			}
 		}
 	}
-	closed := rawconn.Listen(t)
-	closed.Close()
 	for name, tt := range map[string]struct {
 		change func(*interceptRig, *Policy)
 		act    func(*interceptRig)
@@ -162,11 +160,11 @@ func TestProxyThatCannotBeUsed(t *testing.T) {
 		"talks nonsense":    {nil, response("SSH-2.0-OpenSSH\r\n\r\n"), classify.FaultUnreachable, "NO_PROXY"},
 		"talks endlessly":   {nil, response("HTTP/1.1 200 OK\r\nA: " + strings.Repeat("a", 64<<10)), classify.FaultUnreachable, "NO_PROXY"},
 		"closes":            {nil, func(r *interceptRig) { up := r.upstream(); up.Expect("CONNECT"); up.Close() }, classify.FaultUnreachable, "NO_PROXY"},
-		"is not there":      {proxyAt("http://"+closed.Addr().String(), nil), nil, classify.FaultConnRefused, "that the proxy is running"},
+		"is not there":      {proxyAt("http://"+rawconn.Nowhere, nil), nil, classify.FaultConnRefused, "that the proxy is running"},
 		"is us": {func(r *interceptRig, p *Policy) {
 			proxyAt("http://"+r.addr, nil)(r, p)
 		}, nil, classify.FaultLoop, "is ksyun-tap itself"},
-		"socks":          {proxyAt("socks4://user:s3cret@127.0.0.1:1", nil), nil, classify.FaultUnreachable, "HTTPS_PROXY"},
+		"socks":          {proxyAt("socks4://user:s3cret@"+rawconn.Nowhere, nil), nil, classify.FaultUnreachable, "HTTPS_PROXY"},
 		"without a host": {proxyAt("http://:3128", nil), nil, classify.FaultUnreachable, "HTTPS_PROXY"},
 		"unknown":        {proxyAt("", errors.New("invalid proxy address http://user:s3cret@x")), nil, classify.FaultUnreachable, "HTTPS_PROXY"},
 	} {

@@ -32,9 +32,6 @@ func TestCheckPath(t *testing.T) {
 	defer stranger.Close()
 	deaf := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }))
 	defer deaf.Close()
-	ln := rawconn.Listen(t)
-	dead := ln.Addr().String()
-	ln.Close()
 
 	check := func(wantCode int, want string, args ...string) {
 		t.Helper()
@@ -59,8 +56,8 @@ func TestCheckPath(t *testing.T) {
 	t.Setenv("KSYUN_TAP_PROXY_LISTEN_ADDRESS", proxy)
 	t.Setenv("KSYUN_TAP_WEB_LISTEN_ADDRESS", admin)
 	check(exitOK, "the API requires a signature (MissingAuthenticationToken")
-	fails("the tap's proxy", "set its --proxy.listen-address with --proxy", through(dead, admin)...)
-	fails("observation of the call", "--web.listen-address with --url", through(proxy, dead)...)
+	fails("the tap's proxy", "set its --proxy.listen-address with --proxy", through(rawconn.Nowhere, admin)...)
+	fails("observation of the call", "--web.listen-address with --url", through(proxy, rawconn.Nowhere)...)
 	fails("interception", "Start the tap with --intercept", through(proxy, admin, "--target=https://"+apiHost)...)
 	fails("the path from the tap to the API", "--tap.host", through(proxy, admin, "--target=http://other.example")...)
 	check(exitUsage, "--target", "--target=monitor.api.ksyun.com")
@@ -68,17 +65,17 @@ func TestCheckPath(t *testing.T) {
 
 	proxy, admin = startTap(t, stranger.Listener.Addr().String())
 	fails("the API's response", "the value of --upstream.connect-to", through(proxy, admin)...)
-	proxy, admin = startTap(t, dead)
+	proxy, admin = startTap(t, rawconn.Nowhere)
 	fails("the path from the tap to the API", "connection_refused", through(proxy, admin)...)
 	proxy, admin = startTap(t, deaf.Listener.Addr().String())
 	fails("the path from the tap to the API", "see the tap's log", through(proxy, admin)...)
-	proxy, admin = startTap(t, dead, "--upstream.resolver="+ignorantDNS(t))
+	proxy, admin = startTap(t, rawconn.Nowhere, "--upstream.resolver="+ignorantDNS(t))
 	fails("resolving the API's host", "Check the host's spelling, and DNS", through(proxy, admin, "--target=http://eip.api.ksyun.com")...)
 
 	caDir, trustDir := filepath.Join(t.TempDir(), "ca"), filepath.Join(t.TempDir(), "trust")
 	secure := httptest.NewTLSServer(gateway)
 	defer secure.Close()
-	proxy, admin = startTap(t, dead, "--intercept", "--intercept.ca-dir="+caDir, "--intercept.publish-dir="+trustDir,
+	proxy, admin = startTap(t, rawconn.Nowhere, "--intercept", "--intercept.ca-dir="+caDir, "--intercept.publish-dir="+trustDir,
 		"--upstream.connect-to="+apiHost+":443="+secure.Listener.Addr().String())
 	https := "--target=https://" + apiHost
 	fails("trust in the tap's CA", "SSL_CERT_FILE", through(proxy, admin, https)...)
@@ -101,7 +98,7 @@ func TestCheckPathTimerReadsTrustAgain(t *testing.T) {
 		testfile.Write(t, name, data, 0o644)
 	}
 	write(vendorCA, certPEM)
-	_, admin := startTap(t, "127.0.0.1:1", "--intercept", "--intercept.ca-dir="+filepath.Dir(caFile), "--upstream.ca-file="+vendorCA,
+	_, admin := startTap(t, rawconn.Nowhere, "--intercept", "--intercept.ca-dir="+filepath.Dir(caFile), "--upstream.ca-file="+vendorCA,
 		"--upstream.connect-to="+apiHost+":443="+secure.Listener.Addr().String(),
 		"--check-path.interval=20ms", "--check-path.target=https://"+apiHost)
 	awaitMetrics(t, admin, "ksyun_tap_path_check_success 1\n")

@@ -63,7 +63,7 @@ func (v *demoVerb) run(ctx context.Context, std stdio) (err error) {
 		}
 	}
 	reread := func() (*config.Settings, error) { s := v.settings; return &s, nil }
-	t, err := newTap(ctx, &v.settings, reread, outputs{log: output.Direct(std.err), console: std.out}, service{})
+	t, err := newTap(ctx, &v.settings, reread, outputs{log: output.Direct(std.err), console: std.out, getenv: around.Getenv}, service{})
 	if err != nil {
 		return err
 	}

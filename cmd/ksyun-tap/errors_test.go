@@ -52,7 +52,7 @@ func TestPrintedErrors(t *testing.T) {
 		{name: "the log file", args: append([]string{"run", "--log.file=" + filepath.Join(dir, "none", "tap.log")}, ports...)},
 		{name: "the log file, checked", args: append([]string{"check-config", "--log.file=" + filepath.Join(dir, "none", "tap.log")}, ports...)},
 		{name: "the journal", args: append([]string{"run", "--journal.path=" + filepath.Join(dir, "none", "journal.db")}, ports...)},
-		{name: "the path check", args: []string{"check-path", "--proxy=http://127.0.0.1:1"}},
+		{name: "the path check", args: []string{"check-path", "--proxy=http://" + rawconn.Nowhere}},
 		{name: "redirect rules", args: []string{"init-redirect", "--exclude-mark=x"}},
 		{name: "a saved response", args: []string{"classify", "--status=7"}},
 		{name: "a code", args: []string{"explain", "NoSuchCodeAtAll"}},

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 // failingTap is a tap with functions that make failing calls through it.
@@ -98,7 +99,7 @@ func TestFailuresErrors(t *testing.T) {
 	}
 	f(exitNoResponse, "does not respond like a tap", "--url="+alien.URL)
 	f(exitNoResponse, "does not respond like a tap", "--url="+alien.URL, "--groups")
-	f(exitNoResponse, "--web.listen-address", "--url=http://127.0.0.1:1")
+	f(exitNoResponse, "--web.listen-address", "--url=http://"+rawconn.Nowhere)
 	f(exitUsage, "throttled", "--category=throtled")
 	f(exitUsage, "1 to 1000", "--limit=0")
 	f(exitUsage, "--since", "--since=-1s")

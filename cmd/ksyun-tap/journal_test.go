@@ -34,6 +34,7 @@ func TestJournalFile(t *testing.T) {
 		proxy, admin := startTap(t, api.Listener.Addr().String(), file)
 		requestID = failCall(t, proxy, admin, nil)
 		before = get(t, "http://"+admin+"/api/v1/failures/"+requestID)
+		t.Setenv("OTEL_TRACES_EXPORTER", "console") // TestMain checks that its exporter ends
 		code, _, errOut := command(t, "", "run", "--proxy.listen-address=127.0.0.1:0", "--web.listen-address=127.0.0.1:0", file)
 		if want := "ksyun-tap: " + file + ": another process uses the file\n  hint: give each tap"; code != exitUsage || !strings.HasPrefix(errOut, want) {
 			t.Errorf("a second tap: exit %d: %s", code, errOut)

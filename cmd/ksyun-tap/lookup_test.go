@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/ksyun-tap/ksyun-tap/internal/demo/cloudmonitor"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestLookup(t *testing.T) {
@@ -57,11 +58,11 @@ func TestLookupTickets(t *testing.T) {
 func TestLookupInSeveralTaps(t *testing.T) {
 	tap, other := startFailingTap(t), startFailingTap(t)
 	id := tap.call(t, cloudmonitor.Directive{Error: "LimitExceeded"})
-	const down = "--url=http://127.0.0.1:1"
+	const down = "--url=http://" + rawconn.Nowhere
 	f := func(want, complaints int, id string, urls ...string) {
 		t.Helper()
 		code, out, errOut := command(t, "", append([]string{"lookup", id}, urls...)...)
-		if code != want || strings.Count(errOut, "no response from http://127.0.0.1:1: ") != complaints || (code == exitOK) != strings.Contains(out, "From "+tap.url+":\nID ") {
+		if code != want || strings.Count(errOut, "no response from http://"+rawconn.Nowhere+": ") != complaints || (code == exitOK) != strings.Contains(out, "From "+tap.url+":\nID ") {
 			t.Errorf("%v: exit %d, want %d: %s%s", urls, code, want, out, errOut)
 		}
 	}

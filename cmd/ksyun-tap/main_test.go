@@ -190,7 +190,7 @@ func TestCheckConfigChecksTheEnvironment(t *testing.T) {
 		}
 	}
 	f(exitOK, "warning: OTEL_TRACES_EXPORTER: ", "OTEL_TRACES_EXPORTER=secret")
-	f(exitOK, "warning: OTEL_EXPORTER_OTLP_HEADERS: ", "OTEL_EXPORTER_OTLP_HEADERS=secret", "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:1")
+	f(exitOK, "warning: OTEL_EXPORTER_OTLP_HEADERS: ", "OTEL_EXPORTER_OTLP_HEADERS=secret", "OTEL_EXPORTER_OTLP_ENDPOINT=http://"+rawconn.Nowhere)
 	f(exitOK, "warning: ALL_PROXY: ", "ALL_PROXY=socks4://secret@127.0.0.1:1")
 	f(exitOK, "warning: SSL_CERT_FILE: ", "SSL_CERT_FILE=/nonexistent/secret")
 	f(exitUsage, "KSYUN_TAP_LOG_LEVELS: unknown setting\n  hint: did you mean KSYUN_TAP_LOG_LEVEL?", "KSYUN_TAP_LOG_LEVELS=secret")
@@ -237,7 +237,7 @@ func TestListenError(t *testing.T) {
 }
 
 func TestReady(t *testing.T) {
-	_, admin := startTap(t, "127.0.0.1:1")
+	_, admin := startTap(t, rawconn.Nowhere)
 	if code, out, errOut := command(t, "", "ready", "--url=http://"+admin); code != exitOK || out != "ready\n" {
 		t.Errorf("exit %d: %s%s", code, out, errOut)
 	}

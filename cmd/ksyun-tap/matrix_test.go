@@ -126,7 +126,7 @@ func newMatrix(t *testing.T) *matrix {
 	socks, _ := rawconn.ServeSOCKS(t, m.api)
 	m.known = strings.NewReplacer(
 		"{COLLECTOR}", collector.Listener.Addr().String(), "{PROXY}", proxy.Listener.Addr().String(), "{SOCKS}", socks,
-		"{TAP}", m.tap, "{NOWHERE}", "127.0.0.1:1", "{BLANK}", " ",
+		"{TAP}", m.tap, "{NOWHERE}", rawconn.Nowhere, "{BLANK}", " ",
 		"{DIR}", paths["DIR"], "{EMPTY}", paths["EMPTY"], "{NONE}", paths["NONE"], "{ODD}", paths["ODD"])
 	return m
 }

@@ -93,8 +93,9 @@ type tap struct {
 
 // outputs are the default outputs of a tap, and what its spans belong to.
 type outputs struct {
-	log     io.Writer // the log, unless a file is set
-	console io.Writer // spans, if OTEL_TRACES_EXPORTER is console; may be nil
+	log     io.Writer                // the log, unless a file is set
+	console io.Writer                // spans, if OTEL_TRACES_EXPORTER is console; may be nil
+	getenv  func(name string) string // the variables of OpenTelemetry; os.Getenv if nil
 
 	parent traces.Parent // of calls without a traceparent of their own
 }
@@ -122,7 +123,10 @@ func newTap(ctx context.Context, s *config.Settings, reread func() (*config.Sett
 	if err != nil {
 		return nil, usageError{usererror.At("--log.file", err)}
 	}
-	telemetry := otlp.ReadEnvironment(os.Getenv)
+	if to.getenv == nil {
+		to.getenv = os.Getenv
+	}
+	telemetry := otlp.ReadEnvironment(to.getenv)
 	t.push = push.New(ctx, push.Config{
 		Version: version.Version, Environment: telemetry, Gatherer: t.metrics.Gatherer(),
 		Proxy: out.ForRequest, Dropped: t.metrics.PushDropped, Log: t.log.Named("push"),
@@ -298,8 +302,11 @@ func (t *tap) abandon() {
 	t.service.sockets.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), flushTimeout)
 	defer cancel()
-	if t.pipeline != nil {
+	switch {
+	case t.pipeline != nil:
 		_ = t.pipeline.Shutdown(ctx)
+	case t.traces != nil:
+		_ = errors.Join(t.traces.Shutdown(ctx), t.push.Shutdown(ctx))
 	}
 	if t.log != nil {
 		_ = t.log.Close()

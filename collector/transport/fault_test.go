@@ -92,11 +92,7 @@ func TestTransportRealFaults(t *testing.T) {
 		url  func(*testing.T) string
 		want classify.Fault
 	}{
-		{"refused", func(t *testing.T) string {
-			ln := rawconn.Listen(t)
-			ln.Close()
-			return "http://" + ln.Addr().String()
-		}, classify.FaultConnRefused},
+		{"refused", func(*testing.T) string { return "http://" + rawconn.Nowhere }, classify.FaultConnRefused},
 		{"closed at once", answered(""), classify.FaultClosed},
 		{"no HTTP", answered("hello\r\n\r\n"), classify.FaultBadResponse},
 		{"closed within the head", answered("HTTP/1.1 200 OK\r\nA: b"), classify.FaultClosed},

@@ -23,6 +23,7 @@ import (
 	"github.com/ksyun-tap/ksyun-tap/exporter/diagnosis"
 	"github.com/ksyun-tap/ksyun-tap/exporter/record"
 	"github.com/ksyun-tap/ksyun-tap/internal/golden"
+	"github.com/ksyun-tap/ksyun-tap/internal/rawconn"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -314,7 +315,7 @@ func TestTimeout(t *testing.T) {
 			t.Errorf("%s: %v", r.Name, r.Err)
 		}
 	}
-	u.Host = "127.0.0.1:1"
+	u.Host = rawconn.Nowhere
 	source, err := NewTap(u, Clients{})
 	require.NoError(t, err)
 	if _, err := source.Find(t.Context(), query(t, requestID)); err == nil || strings.Contains(err.Error(), "secret") || !strings.Contains(err.Error(), "connection refused") {

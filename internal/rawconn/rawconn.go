@@ -19,6 +19,10 @@ import (
 // Patience is how long a test waits for what must come.
 const Patience = 10 * time.Second
 
+// Nowhere is an address that refuses connections. The port of a listener that was closed
+// may not: another process can listen on it.
+const Nowhere = "127.0.0.1:1"
+
 // Listen listens on a free port of 127.0.0.1 until the test ends.
 func Listen(t testing.TB) *net.TCPListener {
 	t.Helper()

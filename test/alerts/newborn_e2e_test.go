@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -21,6 +20,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/ksyun-tap/ksyun-tap/internal/freeport"
 	"github.com/ksyun-tap/ksyun-tap/internal/monitoring/rules"
 	"github.com/ksyun-tap/ksyun-tap/internal/testfile"
 )
@@ -80,10 +80,7 @@ func installed(t *testing.T, all []scraped) func(expr string, second float64) fl
 		t.Fatalf("%v\n%s", err, said)
 	}
 	testfile.Write(t, config, "global: {scrape_interval: 1m}\n", 0o600)
-	listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	listener.Close()
+	address := freeport.TCP(t)
 	cmd := exec.Command("prometheus", "--config.file="+config, "--storage.tsdb.path="+data, "--storage.tsdb.retention.time=100y", "--web.listen-address="+address)
 	var said strings.Builder
 	cmd.Stderr = &said

@@ -21,6 +21,7 @@ const (
 	// Host is the host of the simulated API.
 	Host     = "monitor.api.ksyun.com"
 	deadHost = "dead.api.ksyun.com"
+	nowhere  = "127.0.0.1:1" // refuses connections
 
 	maxSpans = 10_000 // that the receiver keeps
 )
@@ -36,6 +37,9 @@ type Stage struct {
 	Spans     string   // URL of the received spans; "" if OTEL_* configures a backend
 	ConnectTo []string // what the tap's upstream.connect-to must be
 
+	// Getenv returns the variables that configure the tap's exporters.
+	Getenv func(name string) string
+
 	codes   []string // errors that the API returns on demand
 	api     *cloudmonitor.Server
 	servers []*http.Server
@@ -44,7 +48,7 @@ type Stage struct {
 // Open starts the simulated API, which can return the errors of the catalogue, and,
 // unless the environment configures an exporter for spans, a receiver for them.
 func Open(ctx context.Context, catalog *classify.Catalog) (*Stage, error) {
-	s := &Stage{}
+	s := &Stage{Getenv: os.Getenv}
 	errs := demandable(catalog)
 	for _, e := range errs {
 		s.codes = append(s.codes, e.Code)
@@ -63,21 +67,13 @@ func Open(ctx context.Context, catalog *classify.Catalog) (*Stage, error) {
 			return nil, err
 		}
 		s.Spans = "http://" + receiver + "/spans"
-		// The exporter is configured by the environment of this process.
-		for k, v := range map[string]string{
+		own := map[string]string{
 			"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + receiver,
 			"OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf", "OTEL_BSP_SCHEDULE_DELAY": "500",
-		} {
-			if err := os.Setenv(k, v); err != nil {
-				return nil, err
-			}
 		}
+		s.Getenv = func(name string) string { return cmp.Or(own[name], os.Getenv(name)) }
 	}
-	dead, err := unusedAddress(ctx)
-	if err != nil {
-		return nil, err
-	}
-	s.ConnectTo = []string{Host + ":80=" + api, deadHost + ":80=" + dead}
+	s.ConnectTo = []string{Host + ":80=" + api, deadHost + ":80=" + nowhere}
 	return s, nil
 }
 
@@ -135,18 +131,10 @@ func demandable(catalog *classify.Catalog) []cloudmonitor.Error {
 	return errs
 }
 
-func unusedAddress(ctx context.Context) (string, error) {
-	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return ln.Addr().String(), ln.Close()
-}
-
 // tracesConfigured reports whether the environment configures an exporter for
 // spans.
 func tracesConfigured() bool {
 	return slices.ContainsFunc([]string{
-		"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED",
+		"OTEL_TRACES_EXPORTER", "OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_SDK_DISABLED", "OTEL_CONFIG_FILE",
 	}, func(name string) bool { return os.Getenv(name) != "" })
 }
