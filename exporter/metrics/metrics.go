@@ -194,7 +194,7 @@ func New() *Metrics {
 		ErrorHandling:       promhttp.ContinueOnError, // a failing collector must not hide the other metrics
 		EnableOpenMetrics:   true,
 		MaxRequestsInFlight: 40,
-		Timeout:             10 * time.Second,
+		Timeout:             10 * time.Second, // responses are buffered for it, so that a slow client keeps no values that others get
 		CoalesceGather:      true,
 	}))
 	return m

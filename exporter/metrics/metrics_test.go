@@ -6,6 +6,8 @@ import (
 	"go/ast"
 	"go/parser"
 	"go/token"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"strings"
 	"sync"
@@ -162,6 +164,38 @@ func TestClockSetBackTakesNoTimeAway(t *testing.T) {
 	for _, s := range gather(t, m)["ksyun_api_request_duration_seconds"].GetMetric() {
 		assert.Zero(t, s.GetHistogram().GetSampleSum())
 	}
+}
+
+// stalled is a client that does not read its response.
+type stalled struct {
+	http.ResponseWriter
+	reached, release chan struct{}
+}
+
+func (s *stalled) Write(b []byte) (int, error) {
+	select {
+	case s.reached <- struct{}{}:
+	case <-s.release:
+	}
+	<-s.release
+	return len(b), nil
+}
+
+// TestStalledScraperKeepsNoValues has another client read while one reads nothing.
+func TestStalledScraperKeepsNoValues(t *testing.T) {
+	m := metrics.New()
+	w := &stalled{httptest.NewRecorder(), make(chan struct{}), make(chan struct{})}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		m.Handler().ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/metrics", http.NoBody))
+	}()
+	<-w.reached
+	m.Begin(&classify.Call{Service: "monitor"})
+	values, _ := scrape(t, m, text)
+	assert.True(t, strings.Contains(values, "\nksyun_api_requests_in_flight{service=\"monitor\"} 1\n"), "got the values of the one that reads nothing")
+	close(w.release)
+	<-done
 }
 
 func TestConcurrentUse(t *testing.T) {
