@@ -193,7 +193,7 @@ func TestStalledScraperKeepsNoValues(t *testing.T) {
 	<-w.reached
 	m.Begin(&classify.Call{Service: "monitor"})
 	values, _ := scrape(t, m, text)
-	assert.True(t, strings.Contains(values, "\nksyun_api_requests_in_flight{service=\"monitor\"} 1\n"), "got the values of the one that reads nothing")
+	assert.Contains(t, values, "\nksyun_api_requests_in_flight{service=\"monitor\"} 1\n", "got the values of the one that reads nothing")
 	close(w.release)
 	<-done
 }
